@@ -1,0 +1,162 @@
+"""``python -m edgewright_runtime COMMAND``: one JSON document on stdout, whatever happens.
+
+Success: {"schema": 1, "kind": COMMAND, …}, exit code 0. Failure: {"schema": 1, "kind": "error", "error": the class's
+name, "message": a sentence or two} and the class's exit code; "UsageError", 2, where the arguments are wrong. Ctrl-C:
+130, and no document. stderr stays empty but for --progress (JSON lines: done, total, what) and --debug (tracebacks, the
+engine's own chatter).
+"""
+
+import argparse
+import gc
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn, Optional
+
+from . import commands
+from .errors import EdgewrightError, EngineError, StorageError
+
+SCHEMA = 1
+
+
+class UsageError(EdgewrightError):
+    """The arguments are not those of a command."""
+
+    exit_code = 2
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}: see `{self.prog} --help`.")
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Only the parser of the command at hand is made complete: all of them take 5 ms, the model itself much less."""
+    parser = _Parser(prog="edgewright_runtime", description="Verify, run and measure models on this device.")
+    chosen = argv[0] if argv and argv[0] in _COMMANDS else None
+    subparsers = parser.add_subparsers(dest="kind", required=True, metavar="COMMAND", prog=parser.prog)
+    for kind, (text, add_arguments) in _COMMANDS.items():
+        if chosen in (kind, None):
+            subparser = subparsers.add_parser(kind, help=text, description=text, allow_abbrev=False)
+            subparser.add_argument("--debug", action="store_true", help="tracebacks, the engine's chatter on stderr")
+            subparser.set_defaults(command=getattr(commands, kind.replace("-", "_")))
+            add_arguments(subparser)
+    return parser.parse_args(argv)
+
+
+def _add_info(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--home", type=Path, help="the device's folder")
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", help="an .ewb file, a release folder, or with --home the name of a model")
+    parser.add_argument("--home", type=Path, help="the device's folder")
+    parser.add_argument("--engine", default="auto", help="auto, litert or tflite")
+    parser.add_argument("--threads", type=int, default=1)
+
+
+def _add_verify(parser: argparse.ArgumentParser) -> None:
+    _add_model(parser)
+    parser.add_argument("--budget", action="store_true", help="measure against the bundle's budget too")
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    _add_model(parser)
+    question = parser.add_mutually_exclusive_group(required=True)
+    question.add_argument("--text", help="a sentence to classify")
+    question.add_argument("--inputs", type=Path, help="an .npz with one array for each input's name")
+    parser.add_argument("--top", type=int, default=5, help="how many labels")
+
+
+def _add_bench(parser: argparse.ArgumentParser) -> None:
+    _add_model(parser)
+    parser.add_argument("--min-runs", type=int, default=50)
+    parser.add_argument("--min-seconds", type=float, default=1.0)
+    parser.add_argument("--data", type=Path, help="an .npz with x.<input name> or texts, and labels y")
+    parser.add_argument("--progress", action="store_true", help="JSON lines on stderr")
+
+
+def _add_store(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--home", type=Path, required=True, help="the device's folder")
+
+
+def _add_store_name(parser: argparse.ArgumentParser) -> None:
+    _add_store(parser)
+    parser.add_argument("name")
+
+
+def _add_store_id(parser: argparse.ArgumentParser) -> None:
+    _add_store_name(parser)
+    parser.add_argument("id")
+
+
+_COMMANDS = {
+    "info": ("what this board is, what is installed", _add_info),
+    "verify": ("hash every file, run the golden samples", _add_verify),
+    "run": ("answer one question", _add_run),
+    "bench": ("measure start, latency, memory and, with data, the score", _add_bench),
+    "store-missing": ("which of the SHA-256 in the JSON list on stdin are not here", _add_store),
+    "store-install": ("assemble the release whose manifest.json is on stdin", _add_store),
+    "store-activate": ("make a release the current one of its model", _add_store_id),
+    "store-rollback": ("make the previous release the current one", _add_store_name),
+    "store-list": ("all models and their releases", _add_store),
+}
+
+
+def main(argv: Optional[list[str]] = None) -> int:
+    """The process's entry: run one command with only its document on stdout. Returns the exit code."""
+    gc.disable()  # a process of one answer: collecting would only slow its imports, by 10 ms of 110
+    arguments = sys.argv[1:] if argv is None else argv
+    if "--debug" not in arguments:
+        _silence_native_stderr()
+    return execute(arguments)
+
+
+def execute(argv: Sequence[str]) -> int:
+    """Run one command; returns the exit code."""
+    try:
+        arguments = _parse(argv)
+        document = {"schema": SCHEMA, "kind": arguments.kind, **arguments.command(arguments)}
+        return _print(document, 0)
+    except KeyboardInterrupt:
+        return 130
+    except EdgewrightError as error:
+        return _print(_failure(type(error).__name__, str(error)), error.exit_code)
+    except MemoryError:
+        return _print(_failure("EdgewrightError", "The memory of this device is used up: use a smaller model."), 1)
+    except Exception as error:
+        if "--debug" in argv:
+            from traceback import print_exc
+
+            print_exc()
+        message = f"A defect of edgewright: {type(error).__name__}: {error}. Run with --debug and report what it shows."
+        return _print(_failure("EdgewrightError", message), 1)
+
+
+def _failure(error: str, message: str) -> dict[str, Any]:
+    return {"schema": SCHEMA, "kind": "error", "error": error, "message": message}
+
+
+def _print(document: dict[str, Any], exit_code: int) -> int:
+    try:
+        text = json.dumps(document, allow_nan=False)
+    except ValueError:
+        raise EngineError("The model's answer holds NaN or infinity, which JSON has no word for.") from None
+    try:
+        print(text, flush=True)
+    except OSError:  # nobody reads any more, or the disk it is redirected to is full; the exit would try once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return exit_code or StorageError.exit_code
+    return exit_code
+
+
+def _silence_native_stderr() -> None:
+    """Engines write to file descriptor 2 past Python: let that go nowhere, and keep our own way out."""
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""The Interpreter API, which ai-edge-litert and tflite-runtime share."""
+
+from pathlib import Path
+from typing import Any, Union
+
+import numpy as np
+
+from ..errors import EngineError, InputError
+from ..manifest import TensorSpec
+from .base import Array, Engine, decisive_line
+
+
+class InterpreterEngine(Engine):
+    """name: of the engine; distribution: the package that holds ``interpreter_class``."""
+
+    def __init__(
+        self, name: str, distribution: str, interpreter_class: Any, model: Union[bytes, str, Path], threads: int
+    ) -> None:
+        self.name = name
+        self._distribution = distribution
+        if _head(model)[4:] != b"TFL3":
+            what = "This" if isinstance(model, bytes) else str(model)
+            raise InputError(f"{what} is no TFLite flatbuffer: give a model made by `edgewright convert`.")
+        source = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
+        try:
+            interpreter = interpreter_class(**source, num_threads=threads)
+            interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise EngineError(
+                f"{name} {self.version} cannot load this model ({decisive_line(error)}): "
+                "convert it for this device's runtime with --target, or install a newer engine here."
+            ) from error
+        self._interpreter = interpreter
+        inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+        input_names, output_names = _signature_names(interpreter)
+        self.inputs = tuple(_spec(tensor, input_names) for tensor in inputs)
+        self.outputs = tuple(_spec(tensor, output_names) for tensor in outputs)
+        self._input_indices = [tensor["index"] for tensor in inputs]
+        self._output_indices = [tensor["index"] for tensor in outputs]
+        self.run = interpreter.invoke
+
+    @property
+    def version(self) -> str:
+        from importlib.metadata import version
+
+        return version(self._distribution)
+
+    def _set(self, index: int, array: Array) -> None:
+        self._interpreter.set_tensor(self._input_indices[index], array)
+
+    def fetch(self) -> list[Array]:
+        return [self._interpreter.get_tensor(index) for index in self._output_indices]
+
+    def close(self) -> None:
+        self._interpreter = self.run = _Closed()
+
+
+def _head(model: Union[bytes, str, Path]) -> bytes:
+    """The first eight bytes, the last four of which say what it is. tflite 2.14 crashes on what is no flatbuffer."""
+    if isinstance(model, bytes):
+        return model[:8]
+    try:
+        with Path(model).open("rb") as file:
+            return file.read(8)
+    except OSError as error:
+        raise InputError(f"Cannot read the model at {model} ({error.strerror}): check the path.") from error
+
+
+class _Closed:
+    """Stands for a freed interpreter: whatever is asked of it is refused."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise EngineError("The engine was closed: open the model again.")
+
+    def __call__(self) -> None:
+        raise EngineError("The engine was closed: open the model again.")
+
+
+def _signature_names(interpreter: Any) -> tuple[dict[int, str], dict[int, str]]:
+    """What the model's only signature calls its inputs and outputs, by tensor index; nothing where it has no such."""
+    if len(interpreter.get_signature_list()) != 1:
+        return {}, {}
+    runner = interpreter.get_signature_runner()
+    inputs = {tensor["index"]: name for name, tensor in runner.get_input_details().items()}
+    outputs = {tensor["index"]: name for name, tensor in runner.get_output_details().items()}
+    return inputs, outputs
+
+
+def _spec(tensor: dict[str, Any], names: dict[int, str]) -> TensorSpec:
+    scale, zero_point = tensor["quantization"]
+    name, dtype = names.get(tensor["index"], tensor["name"]), np.dtype(tensor["dtype"]).name
+    shape = tuple(int(size) for size in tensor["shape"])
+    return TensorSpec(name, shape, dtype, float(scale), int(zero_point)) if scale else TensorSpec(name, shape, dtype)

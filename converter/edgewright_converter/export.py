@@ -1,0 +1,106 @@
+"""Keras → a frozen graph with static shapes: the one way through the converter that neither crashes nor loses weights.
+
+`from_keras_model` fails on loops and dict inputs, and a concrete function of live variables gives a flatbuffer without
+weights; so the variables become constants and control flow stays as it is (LSTM's WHILE breaks when it is lowered).
+"""
+
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .errors import ConversionError
+from .fitting import InputSpec
+from .interface import Interface
+from .plain import plain_layers
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """graph: a serialized GraphDef. inputs, outputs: by name; *_tensors: the same in the graph, e.g. "Identity:0"."""
+
+    graph: bytes
+    inputs: tuple[InputSpec, ...]
+    input_tensors: tuple[str, ...]
+    outputs: tuple[str, ...]
+    output_tensors: tuple[str, ...]
+    loops: bool
+    classes: int | None  # size of the only output's last axis; None where there is no such thing
+
+
+def freeze(model: Any, interface: Interface, mode: str) -> Frozen:
+    """Trace the model once, at its final size. mode: of the quantization that follows."""
+    import contextlib
+
+    import keras
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    names: list[str] = []
+
+    def serve(*tensors: Any) -> list[Any]:
+        found, flat = interface.call(list(tensors))
+        names[:] = found
+        return [
+            tf.cast(t, "float32") if t.dtype in (tf.float16, tf.bfloat16, tf.float64) else tf.identity(t) for t in flat
+        ]
+
+    specs = [tf.TensorSpec(spec.shape, spec.dtype, name=spec.name) for spec in interface.inputs]
+    plain = plain_layers(model, mode) if isinstance(model, keras.Model) else contextlib.nullcontext()
+    with plain:
+        traced = tf.function(serve, autograph=False).get_concrete_function(*specs)
+    frozen = convert_variables_to_constants_v2(traced, lower_control_flow=False)
+    for name, tensor in zip(names, frozen.outputs, strict=True):
+        if None in tensor.shape.as_list():
+            raise ConversionError(
+                f"Output {name} has the shape {tensor.shape}, which depends on the inputs' values: expected a fixed one."
+            )
+    graph = frozen.graph.as_graph_def()
+    ids = embedding_sizes(graph)
+    placeholders = [tensor.op.name for tensor in frozen.inputs]
+    return Frozen(
+        graph=graph.SerializeToString(deterministic=True),
+        inputs=tuple(replace(s, ids=ids.get(p)) for s, p in zip(interface.inputs, placeholders, strict=True)),
+        input_tensors=tuple(tensor.name for tensor in frozen.inputs),
+        outputs=tuple(names),
+        output_tensors=tuple(tensor.name for tensor in frozen.outputs),
+        classes=frozen.outputs[0].shape[-1] if len(names) == 1 and frozen.outputs[0].shape.rank > 1 else None,
+        loops=any(node.op in ("While", "StatelessWhile") for node in graph.node),
+    )
+
+
+# What a token id goes through on its way from the model's input into an embedding without changing its value; the
+# number says which operand carries it on. Select: Keras' wrap-around of negative ids in a SavedModel.
+_CARRIERS = {
+    "Identity": 0,
+    "Cast": 0,
+    "Reshape": 0,
+    "ExpandDims": 0,
+    "Squeeze": 0,
+    "Transpose": 0,
+    "StridedSlice": 0,
+    "SelectV2": 2,
+    "Select": 2,
+}
+
+
+def embedding_sizes(graph: Any) -> dict[str, int]:
+    """Placeholder name → rows of the smallest table that its values index, found by going back from each gather."""
+    nodes = {node.name: node for node in graph.node}
+    sizes: dict[str, int] = {}
+    for node in graph.node:
+        if node.op not in ("GatherV2", "ResourceGather"):
+            continue
+        table, source = (_node(nodes, name) for name in node.input[:2])
+        while table is not None and table.op == "Identity":
+            table = _node(nodes, table.input[0])
+        while source is not None and source.op in _CARRIERS:
+            source = _node(nodes, source.input[_CARRIERS[source.op]])
+        if table is None or source is None or table.op != "Const" or source.op != "Placeholder":
+            continue
+        rows = table.attr["value"].tensor.tensor_shape.dim[0].size
+        sizes[source.name] = min(rows, sizes.get(source.name, rows))
+    return sizes
+
+
+def _node(nodes: dict[str, Any], name: str) -> Any:
+    return nodes.get(re.sub(r":\d+$", "", name.lstrip("^")))

@@ -1,0 +1,86 @@
+"""The first half of a conversion, wherever Keras is: load, trace, and ask Keras for the answers to compare with."""
+
+from typing import Any
+
+import numpy as np
+
+from edgewright_runtime.errors import InputError
+from edgewright_runtime.text import Tokenizer
+
+from .data import Array, Dataset, load_data
+from .export import freeze
+from .fitting import fit, predicted
+from .interface import Interface, interface_of
+from .job import Prepared, Request, Steps
+
+_CHUNK = 128  # samples that Keras answers at once
+
+
+def prepare(model: Any, request: Request, steps: Steps) -> Prepared:
+    """model: a live keras.Model, or None to load ``request.source``. Raises every error that the user's files deserve."""
+    tokenizer = None if request.tokenizer is None else Tokenizer.from_json(request.tokenizer)
+    steps.begin("load the data")
+    data = load_data(request.data, tokenizer, list(request.labels) if request.labels else None)
+    steps.begin("load the model")
+    if model is None:
+        from .load import load_model
+
+        assert request.source is not None
+        model = load_model(request.source, request.trust)
+    return _trace(model, data, tokenizer, request, steps)
+
+
+def _trace(model: Any, data: Dataset, tokenizer: Tokenizer | None, request: Request, steps: Steps) -> Prepared:
+    steps.begin("trace the model")
+    interface = interface_of(model, request.batch, request.shapes, data)
+    frozen = freeze(model, interface, request.recipe.quantize.mode)
+    classes = frozen.classes
+    _check_companions(request, tokenizer, frozen.inputs, classes)
+    fitted = fit(data, frozen.inputs, classes, request.seed)
+    steps.begin("ask Keras")
+    reference = ask(interface, fitted.probes)
+    accuracy = None
+    if fitted.truth is not None:
+        (outputs,) = ask(interface, fitted.test).values()
+        accuracy = float((predicted(outputs) == fitted.truth).mean())
+    return Prepared(frozen, fitted, reference, accuracy, interface.weight_bytes)
+
+
+def ask(interface: Interface, samples: tuple[Array, ...]) -> dict[str, Array]:
+    """What the untouched model answers, by output name."""
+    import tensorflow as tf
+
+    batch = _CHUNK if interface.batched else interface.inputs[0].shape[0]
+    count = len(samples[0])
+    found: dict[str, list[Array]] = {}
+    for start in range(0, count, batch):
+        rows = np.arange(start, min(start + batch, count) if interface.batched else start + batch)
+        tensors = [tf.constant(x[np.minimum(rows, count - 1)]) for x in samples]
+        for name, output in zip(*interface.call(tensors), strict=True):
+            found.setdefault(name, []).append(tf.convert_to_tensor(output).numpy()[: count - start])
+    return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+def _check_companions(request: Request, tokenizer: Tokenizer | None, inputs: Any, classes: int | None) -> None:
+    """Labels and tokenizer must belong to this model. Raises InputError."""
+    if request.labels is not None and classes is not None and len(request.labels) != max(classes, 2):
+        raise InputError(
+            f"There are {len(request.labels)} labels, but the model's output has {classes} classes: give one label for each."
+        )
+    if tokenizer is None:
+        return
+    if len(inputs) != 1:
+        raise InputError(
+            f"A tokenizer goes with a model of one input, this one has {len(inputs)}: leave --tokenizer out."
+        )
+    (spec,) = inputs
+    if spec.shape[1:] != (tokenizer.max_length,):
+        raise InputError(
+            f"The tokenizer gives {tokenizer.max_length} ids, the model's input {spec.name} takes {spec.shape[1:]}: "
+            "give the tokenizer that the model was trained with."
+        )
+    if spec.ids is not None and len(tokenizer.vocabulary) > spec.ids:
+        raise InputError(
+            f"The tokenizer knows {len(tokenizer.vocabulary)} words, the model's embedding has {spec.ids} rows: "
+            "give the tokenizer that the model was trained with."
+        )

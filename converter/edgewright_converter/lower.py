@@ -1,0 +1,130 @@
+"""The frozen graph → a flatbuffer: tf.lite's converter with the flags that each mode and target needs."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from .data import Array
+from .errors import ConversionError
+from .export import Frozen
+from .flatbuffer import Flatbuffer, read, reorder
+from .passes.quantize import Quantize
+from .targets import Target, version_key
+
+_MISLOWERED = {"FFT"}  # the converter makes an RFFT2D of it, whose result has another shape
+
+
+def lower(frozen: Frozen, quantize: Quantize, calibration: tuple[Array, ...], target: Target) -> bytes:
+    """A flatbuffer with static shapes and named signature, without Flex operators, that the target's runtime has.
+
+    calibration: samples in the order of the inputs, (samples, *shape without batch). Raises ConversionError.
+    """
+    import tensorflow as tf
+
+    if quantize.needs_data and frozen.loops:
+        raise ConversionError(
+            f"This SavedModel has a loop (LSTM, GRU or while), and {quantize.mode} of a loop crashes TensorFlow: "
+            "give the .keras file instead, whose steps edgewright writes out, or use dynamic-int8."
+        )
+    mislowered = _MISLOWERED & {node.op for node in _graph(frozen).node}
+    if mislowered:
+        raise ConversionError(_no_operator(frozen, mislowered))
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([_function(frozen)], tf.Module())
+    sets = tf.lite.OpsSet
+    converter.target_spec.supported_ops = [sets.TFLITE_BUILTINS]
+    if quantize.mode != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if quantize.mode == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if quantize.mode == "dynamic-int8" and version_key(target.runtime) < (2, 17):
+        # Scales per channel in a dense layer ask for FULLY_CONNECTED version 12, which came with 2.17.
+        converter._experimental_disable_per_channel_quantization_for_dense_layers = True
+    if quantize.needs_data:
+        converter.representative_dataset = lambda: _batches(frozen, calibration)
+        int16 = sets.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+        converter.target_spec.supported_ops.append(int16 if quantize.mode == "int16x8" else sets.TFLITE_BUILTINS_INT8)
+    if quantize.border == "int8":
+        converter.inference_input_type = converter.inference_output_type = tf.int8
+    try:
+        model = bytes(converter.convert())
+    except (
+        Exception
+    ) as error:  # ConverterError, RuntimeError, ValueError: the converter's C++ speaks through all of them
+        raise ConversionError(_explain(frozen, str(error), quantize.mode)) from error
+    # The converter puts them in an order of its own.
+    return reorder(model, tuple(spec.name for spec in frozen.inputs), frozen.outputs)
+
+
+def _function(frozen: Frozen) -> Any:
+    """The graph as a concrete function whose arguments and results carry the model's own names."""
+    import tensorflow as tf
+
+    graph = _graph(frozen)
+
+    def serve(*tensors: Any) -> dict[str, Any]:
+        feeds = dict(zip(frozen.input_tensors, tensors, strict=True))
+        results = tf.graph_util.import_graph_def(graph, feeds, list(frozen.output_tensors), name="")
+        return dict(zip(frozen.outputs, results, strict=True))
+
+    # Positional, for named arguments would be put in alphabetical order.
+    specs = [tf.TensorSpec(spec.shape, spec.dtype, name=spec.name) for spec in frozen.inputs]
+    return tf.function(serve, autograph=False).get_concrete_function(*specs)
+
+
+def _batches(frozen: Frozen, calibration: tuple[Array, ...]) -> Iterator[dict[str, Array]]:
+    batch = frozen.inputs[0].shape[0]
+    for start in range(0, len(calibration[0]) - batch + 1, batch):
+        yield {spec.name: x[start : start + batch] for spec, x in zip(frozen.inputs, calibration, strict=True)}
+
+
+def check_runnable(model: bytes, target: Target) -> Flatbuffer:
+    """Refuse what the target cannot run. Raises ConversionError with the operator and the remedy."""
+    flatbuffer = read(model)
+    for operator in flatbuffer.operators:
+        label = f"{operator.name} v{operator.version}"
+        if operator.name.startswith("Flex") or operator.name == "CUSTOM":
+            raise ConversionError(f"Operator {operator.name} has no builtin kernel: replace the layer that makes it.")
+        if operator.min_runtime is None:
+            if target.engine != "litert":
+                raise ConversionError(
+                    f"No table says which runtime has {label}, so {target.name} may not run it: "
+                    f"convert with --target {target.name.removesuffix('-tflite')}."
+                )
+        elif version_key(operator.min_runtime) > version_key(target.runtime):
+            raise ConversionError(
+                f"Operator {label} needs runtime {operator.min_runtime}, {target.name} has {target.runtime}: "
+                "use another recipe (float32 asks least of the runtime), or a target with the litert engine."
+            )
+    return flatbuffer
+
+
+def _explain(frozen: Frozen, message: str, mode: str) -> str:
+    unsupported = set(re.findall(r"'tf\.(\w+)' op is neither a custom op nor a flex op", message))
+    if unsupported:
+        return _no_operator(frozen, unsupported)
+    if "Empty min/max" in message:
+        tensor = re.search(r"for tensor (\S+)", message)
+        return (
+            f"The {mode} quantizer cannot handle arithmetic on the integers of {tensor[1] if tensor else 'an input'}: "
+            "compute it from floats, outside of the model, or use the recipe int8."
+        )
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    decisive = next((line for line in lines if "error:" in line), lines[0] if lines else "no reason given")
+    return f"TensorFlow's converter refused the model ({decisive[:400]}): replace the layer that it names."
+
+
+def _no_operator(frozen: Frozen, operators: set[str]) -> str:
+    # Node names are paths of layers: model/layer/…/operator.
+    nodes = [node.name.split("/")[1:-1] for node in _graph(frozen).node if node.op in operators]
+    layers = sorted({"/".join(path) for path in nodes if path})
+    where = f" (layer {', '.join(layers[:3])})" if layers else ""
+    return (
+        f"No edge runtime has the operator {', '.join(sorted(operators))}{where}: "
+        "replace that layer by one of builtin operators, or compute it outside of the model."
+    )
+
+
+def _graph(frozen: Frozen) -> Any:
+    import tensorflow as tf
+
+    return tf.compat.v1.GraphDef.FromString(frozen.graph)

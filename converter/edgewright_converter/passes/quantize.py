@@ -1,0 +1,61 @@
+"""Numbers with fewer bits, chosen after training.
+
+mode           weights   activations   needs data
+float32        float32   float32       no
+float16        float16   float32       no
+dynamic-int8   int8      float32       no     activations are quantized on the fly, inside each operator
+int8           int8      int8          yes    scales come from running the data through the model
+int16x8        int8      int16         yes
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ..flatbuffer import Flatbuffer
+from ..outcome import Skipped
+
+MODES = ("float32", "float16", "dynamic-int8", "int8", "int16x8")
+BORDERS = ("float", "int8")
+
+
+@dataclass(frozen=True)
+class Quantize:
+    """mode: see above. border: the dtype of the model's float inputs and outputs; token ids stay int32 either way."""
+
+    use: ClassVar[str] = "quantize"
+    last: ClassVar[bool] = True
+
+    mode: str
+    border: str = "float"
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise ValueError(f"mode must be one of {', '.join(MODES)}, not {self.mode!r}")
+        if self.border not in BORDERS:
+            raise ValueError(f"border must be one of {', '.join(BORDERS)}, not {self.border!r}")
+        if self.border == "int8" and self.mode != "int8":
+            raise ValueError(f'border = "int8" goes with mode = "int8", not with {self.mode!r}')
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether scales have to be calibrated on samples."""
+        return self.mode in ("int8", "int16x8")
+
+
+def left_float(flatbuffer: Flatbuffer, mode: str) -> tuple[Skipped, ...]:
+    """Which operators still compute in float32 after an integer mode, by layer."""
+    if mode not in ("int8", "int16x8"):
+        return ()
+    found: dict[str, int] = {}
+    for graph in flatbuffer.subgraphs:
+        for node in graph.nodes:
+            outputs = [graph.tensors[index] for index in node.outputs if index >= 0]
+            if node.operator not in ("DEQUANTIZE", "QUANTIZE") and any(t.dtype == "float32" for t in outputs):
+                # A tensor's name is the path of the layers that made it; fused ones are joined by semicolons.
+                layer = "/".join(outputs[0].name.split(";")[0].split("/")[1:-1])
+                what = f"{node.operator} in {layer}" if layer else node.operator
+                found[what] = found.get(what, 0) + 1
+    return tuple(
+        Skipped(what if count == 1 else f"{what} ({count} times)", f"the converter has no {mode} form of it here")
+        for what, count in found.items()
+    )

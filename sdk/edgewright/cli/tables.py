@@ -1,0 +1,107 @@
+"""Tables for the terminal."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from edgewright.report import QUANTITIES, rows
+from edgewright_runtime.result import BenchResult
+
+if TYPE_CHECKING:
+    from edgewright.inspect import Inspection
+    from edgewright_converter.flatbuffer import Flatbuffer, Tensor
+
+
+def bench_table(results: Sequence[BenchResult]) -> Table:
+    """The rows of the report: each quantity with its ratio to the first result beside it."""
+    table = _table(["model"], [quantity.title for quantity in QUANTITIES])
+    for row in rows(results):
+        ratios = [f" {cell.ratio:>6}" if len(results) > 1 else "" for cell in row.cells]
+        cells = [Text(cell.text).append(ratio, "dim") for cell, ratio in zip(row.cells, ratios, strict=True)]
+        table.add_row(Text(row.model), *cells)
+    return table
+
+
+def inspection(report: "Inspection", tensors: bool) -> Iterator[RenderableType]:
+    """What ``inspect`` shows, part by part."""
+    if report.bundle is not None:
+        yield _bundle(report)
+    for name, flatbuffer in report.flatbuffers.items():
+        yield Text(f"\n{name}", "bold")
+        yield _ends(flatbuffer)
+        table = _table(["operator"], ["version", "count", "needs runtime"])
+        for operator in flatbuffer.operators:
+            table.add_row(
+                Text(operator.name), str(operator.version), str(operator.count), operator.min_runtime or "unknown"
+            )
+        yield table
+        table = _table(["bytes for"], ["bytes", "share"])
+        for purpose, size_bytes in flatbuffer.breakdown.items():
+            table.add_row(Text(purpose), f"{size_bytes:,}", f"{size_bytes / flatbuffer.size_bytes:.1%}")
+        table.add_row(Text("total"), f"{flatbuffer.size_bytes:,}", "100.0%", style="bold")
+        yield table
+        if tensors:
+            table = _table(["tensor", "type"], ["bytes", "scales"])
+            for tensor in flatbuffer.tensors:
+                table.add_row(Text(tensor.name), Text(_type(tensor)), f"{tensor.size_bytes:,}", str(len(tensor.scales)))
+            yield table
+
+
+def _bundle(report: "Inspection") -> RenderableType:
+    assert report.bundle is not None
+    manifest = report.bundle.manifest
+    budget = manifest.budget
+    limits = [
+        *([f"{budget.latency_ms:g} ms"] if budget.latency_ms else []),
+        *([f"{budget.memory_mb:g} MB"] if budget.memory_mb else []),
+    ]
+    facts = {
+        "bundle": manifest.name,
+        "id": report.bundle.id,
+        "size": f"{report.size_bytes:,} bytes, every one verified",
+        "target": manifest.provenance.get("target"),
+        "budget": ", ".join(limits),
+        "labels": str(len(report.bundle.labels() or ())) if manifest.labels else None,
+        "text": "tokenizer included" if manifest.tokenizer else None,
+    }
+    table = Table.grid(padding=(0, 2))
+    for name, value in facts.items():
+        if value:
+            table.add_row(Text(name, "dim"), Text(str(value)))
+    files = _table(["file"], ["bytes"])
+    for entry in manifest.files:
+        files.add_row(Text(entry.path), f"{entry.size_bytes:,}")
+    grid = Table.grid()
+    grid.add_row(table)
+    grid.add_row(files)
+    return grid
+
+
+def _ends(flatbuffer: "Flatbuffer") -> RenderableType:
+    table = Table.grid(padding=(0, 2))
+    for title, ends in (("input", flatbuffer.inputs), ("output", flatbuffer.outputs)):
+        for name, tensor in ends:
+            table.add_row(Text(title, "dim"), Text(f"{name} {_type(tensor)}"))
+    table.add_row(Text("signature", "dim"), Text(flatbuffer.signature or "none"))
+    table.add_row(
+        Text("runtime", "dim"), Text(flatbuffer.min_runtime or "unknown: it has an operator that no table lists")
+    )
+    if flatbuffer.metadata:
+        table.add_row(Text("metadata", "dim"), Text(", ".join(flatbuffer.metadata)))
+    return table
+
+
+def _type(tensor: "Tensor") -> str:
+    return f"{tensor.dtype}{list(tensor.shape)}"
+
+
+def _table(left: Sequence[str], right: Sequence[str]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title in left:
+        table.add_column(title, overflow="fold")
+    for title in right:
+        table.add_column(title, justify="right", no_wrap=True)
+    return table

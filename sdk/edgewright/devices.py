@@ -1,0 +1,133 @@
+"""Named devices and their URIs, kept in an inventory file.
+
+The inventory is devices.toml in the user's configuration folder, or in $EDGEWRIGHT_CONFIG_HOME. A URI is ``local:``
+(a folder in the user's data folder, or in $EDGEWRIGHT_DATA_HOME) or ``local:/some/folder``.
+"""
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from edgewright_runtime.disk import replacing
+
+from .errors import DeviceError, InputError
+from .folders import make_folder
+from .transports import LocalTransport, Transport
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")
+_HEADER = "# edgewright's devices. Change them with `edgewright device add` and `edgewright device remove`.\n"
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device to flash and to measure on. name: letters, digits, - and _; uri: see the module's docstring.
+
+    A device that is not in the inventory goes by its URI. Raises InputError where the name or the URI is malformed,
+    DeviceError where no transport knows the URI.
+    """
+
+    name: str
+    uri: str
+
+    def __post_init__(self) -> None:
+        if not _NAME.match(self.name) and self.name != self.uri:
+            raise InputError(f"{self.name!r} is no name for a device: use up to 64 letters, digits, - and _.")
+        scheme, colon, _ = self.uri.partition(":")
+        if not colon or not self.uri.isprintable():
+            raise InputError(f"{self.uri!r} is no device's URI: write local: or local:/path/to/a/folder.")
+        if scheme in _PLANNED:
+            raise DeviceError(
+                f"{scheme}: devices are not available in this version of edgewright: use local:, or install the "
+                "edgewright-runtime wheel on the board and copy the bundle there."
+            )
+        if scheme not in _TRANSPORTS:
+            raise DeviceError(f"No transport is called {scheme}: use local: or local:/path/to/a/folder.")
+
+    def open(self) -> Transport:
+        """The way to the device; to be closed by the caller."""
+        scheme, _, rest = self.uri.partition(":")
+        return _TRANSPORTS[scheme](self.name, rest)
+
+
+def _open_local(name: str, rest: str) -> Transport:
+    if rest:
+        return LocalTransport(Path(rest).expanduser())
+    return LocalTransport(_folder("EDGEWRIGHT_DATA_HOME", "user_data_dir") / "devices" / name.rstrip(":"))
+
+
+_TRANSPORTS: dict[str, Callable[[str, str], Transport]] = {"local": _open_local}
+_PLANNED = ("ssh", "serial")
+
+
+def list_devices() -> list[Device]:
+    """The inventory, sorted by name. Raises InputError where its file is malformed."""
+    try:
+        entries = tomllib.loads(inventory_path().read_text("utf-8")).get("devices", {})
+        return [Device(name, entry["uri"]) for name, entry in sorted(entries.items())]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"Cannot read the inventory {inventory_path()} ({error}): correct or delete it.") from error
+
+
+def find_device(name_or_uri: str) -> Device:
+    """A device of the inventory, or an unnamed one given by its URI. Raises DeviceError."""
+    devices = {device.name: device for device in list_devices()}
+    if name_or_uri in devices:
+        return devices[name_or_uri]
+    if ":" in name_or_uri:  # not in any name
+        return Device(name_or_uri, name_or_uri)
+    close = get_close_matches(name_or_uri, devices, n=1)
+    if close:
+        remedy = f"did you mean {close[0]}?"
+    elif devices:
+        remedy = f"there are {', '.join(devices)}; add one with `edgewright device add`."
+    else:
+        remedy = f"there are none yet: add one with `edgewright device add {name_or_uri} local:`."
+    raise DeviceError(f"No device is called {name_or_uri}: {remedy}")
+
+
+def add_device(device: Device) -> None:
+    """Raises InputError where the name is taken by another URI, StorageError where the inventory cannot be written."""
+    devices = {known.name: known for known in list_devices()}
+    known = devices.setdefault(device.name, device)
+    if known != device:
+        raise InputError(
+            f"{device.name} is {known.uri} already: remove it with `edgewright device remove {device.name}` "
+            "or choose another name."
+        )
+    _write([*devices.values()])
+
+
+def remove_device(name: str) -> Device:
+    """Take a device out of the inventory; what is on it stays. Raises DeviceError."""
+    device = find_device(name)
+    _write([known for known in list_devices() if known.name != name])
+    return device
+
+
+def inventory_path() -> Path:
+    """Where the inventory is, or would be."""
+    return _folder("EDGEWRIGHT_CONFIG_HOME", "user_config_dir") / "devices.toml"
+
+
+def _folder(variable: str, function: str) -> Path:
+    if os.environ.get(variable):
+        return Path(os.environ[variable])
+    import platformdirs
+
+    return Path(getattr(platformdirs, function)("edgewright"))
+
+
+def _write(devices: list[Device]) -> None:
+    # A JSON string is a TOML string too, as long as nothing outside ASCII is escaped and no control character is in it.
+    lines = [f"\n[devices.{device.name}]\nuri = {json.dumps(device.uri, ensure_ascii=False)}\n" for device in devices]
+    path = inventory_path()
+    make_folder(path.parent)
+    with replacing(path) as out:
+        out.write((_HEADER + "".join(sorted(lines))).encode("utf-8"))

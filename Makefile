@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check rich clean
+.PHONY: demo test check rich tflite clean
 demo: $(STAMP)
 	$(BIN)/edgewright demo
 
@@ -18,8 +18,18 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 
 # The richer suites: everything that the default run leaves out and that this machine can run.
-rich: $(STAMP)
+rich: $(STAMP) tflite
 	$(BIN)/python -m pytest -m "slow or ssh or serial or emulated"
+
+# The runtime's tests once more with tflite-runtime, whose numpy 1 cannot share an environment with TensorFlow's numpy 2.
+tflite: .venv-tflite/.installed
+	PYTHONPATH=device_runtime .venv-tflite/bin/python -m pytest tests/unit/runtime
+
+.venv-tflite/.installed: setup.cfg
+	$(PYTHON) -m venv .venv-tflite
+	.venv-tflite/bin/python -m pip install --quiet --disable-pip-version-check ai-edge-litert==2.3.0 flatbuffers \
+	    hypothesis 'numpy<2' pytest 'setuptools>=77' tflite-runtime==2.14.0
+	@touch $@
 
 $(STAMP): setup.cfg pyproject.toml
 	@test -n "$(PYTHON)" || { echo "edgewright needs Python 3.11, 3.12 or 3.13: install one, or run make PYTHON=/path/to/python3.11" >&2; exit 1; }
@@ -28,4 +38,4 @@ $(STAMP): setup.cfg pyproject.toml
 	@touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) edgewright-demo build dist
+	rm -rf $(VENV) .venv-tflite edgewright-demo build dist

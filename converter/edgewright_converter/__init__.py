@@ -1,8 +1,7 @@
-"""Keras → flatbuffer → bundle. TensorFlow is imported by the child process that converts, or for a live model."""
+"""Keras → flatbuffer → bundle. TensorFlow is imported by the child process that converts, or for a live model.
 
-from .errors import ConversionError, ModelError, RecipeError
-from .outcome import Outcome, Skipped
-from .pipeline import Conversion, convert
-from .recipe import Recipe
+    from edgewright_converter.pipeline import convert
+    from edgewright_converter.recipe import Recipe
 
-__all__ = ["Conversion", "ConversionError", "ModelError", "Outcome", "Recipe", "RecipeError", "Skipped", "convert"]
+This file imports neither: the command line reads recipes and flatbuffers without the rest.
+"""

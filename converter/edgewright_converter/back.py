@@ -9,7 +9,7 @@ from .errors import ConversionError
 from .job import Finished, Prepared, Request, Steps
 from .lower import check_runnable, lower
 from .outcome import Outcome
-from .passes.quantize import left_float
+from .passes.quantize import left_float, refuse_broken_scales
 
 
 def finish(prepared: Prepared, request: Request, steps: Steps) -> Finished:
@@ -18,6 +18,7 @@ def finish(prepared: Prepared, request: Request, steps: Steps) -> Finished:
     steps.begin("convert")
     model = lower(frozen, quantize, fitted.calibration, request.target)
     flatbuffer = check_runnable(model, request.target)
+    refuse_broken_scales(flatbuffer)
     limit = request.recipe.budget.size_bytes
     if limit is not None and len(model) > limit:
         raise ConversionError(
@@ -26,7 +27,7 @@ def finish(prepared: Prepared, request: Request, steps: Steps) -> Finished:
     steps.begin("compare")
     names = tuple(spec.name for spec in frozen.inputs)
     accuracy = None
-    with check.open_checked(model) as engine:
+    with check.engine_for(model) as engine:
         apart = check.difference(engine, names, fitted.probes, prepared.reference)
         if quantize.mode == "float32" and apart > check.FLOAT_LIMIT:
             raise ConversionError(

@@ -1,6 +1,7 @@
 """Runs a flatbuffer beside what Keras answered: how far apart they are, how often it is right, golden samples."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,17 +10,15 @@ import numpy as np
 from edgewright_runtime.border import from_border, to_border
 from edgewright_runtime.engines import Engine, open_engine
 from edgewright_runtime.errors import EngineError
-from edgewright_runtime.manifest import TensorSpec
 
 from .data import Array
 from .errors import ConversionError
 from .fitting import predicted
+from .flatbuffer import Flatbuffer, read
 
 FLOAT_LIMIT = 1e-4
 GOLDEN_SAMPLES = 8
 _GOLDEN_BYTES = 1 << 20
-# Floats are summed in another order by every kernel, and each engine rounds an integer half its own way.
-_SPREADS = 4.0
 
 
 @dataclass(frozen=True)
@@ -31,14 +30,22 @@ class Golden:
     atol: tuple[float, ...]
 
 
-def open_checked(model: bytes) -> Engine:
-    """The flatbuffer in the engine that knows all of TensorFlow 2.21's operators. Raises ConversionError."""
+@contextmanager
+def engine_for(model: bytes) -> Iterator[Engine]:
+    """The flatbuffer in the engine that knows all of TensorFlow 2.21's operators.
+
+    Raises ConversionError where it does not load or run there, EngineError where the engine is not installed.
+    """
     try:
-        return open_engine(model, "litert")
+        with open_engine(model, "litert") as engine:
+            yield engine
     except EngineError as error:
-        if "cannot load" not in str(error):
+        if isinstance(error.__cause__, ImportError):
             raise
-        raise ConversionError(f"The flatbuffer that TensorFlow made does not load: {error}") from error
+        raise ConversionError(
+            f"TensorFlow made a flatbuffer that does not run ({error.__cause__ or error}): "
+            "use the recipe float32 or dynamic-int8, or replace the layer that makes that operator."
+        ) from error
 
 
 def answers(engine: Engine, names: tuple[str, ...], samples: tuple[Array, ...]) -> Iterator[list[Array]]:
@@ -56,20 +63,32 @@ def answers(engine: Engine, names: tuple[str, ...], samples: tuple[Array, ...]) 
 def difference(
     engine: Engine, names: tuple[str, ...], samples: tuple[Array, ...], reference: dict[str, Array]
 ) -> float:
-    """max |a - b| / max(1, max |b|) over all outputs, a from the engine, b from Keras. Raises ConversionError for NaN."""
+    """max |a - b| / max(1, max |b|) over all outputs, a from the engine, b from Keras.
+
+    Raises ConversionError for NaN, and where an output has little to do with Keras': a float whose error is more than
+    half of its own spread, an integer that is wrong more often than right.
+    """
     found = [np.concatenate(parts) for parts in zip(*answers(engine, names, samples), strict=True)]
-    worst = 0.0
-    for spec, a in zip(engine.outputs, found, strict=True):
-        b = reference[spec.name].astype(np.float64)
-        if not np.isfinite(b).all():
-            raise ConversionError(
-                f"Keras itself answers NaN or infinity at output {spec.name}: repair the model's weights."
-            )
-        apart = float(np.abs(a.astype(np.float64) - b).max() / max(1.0, np.abs(b).max())) if b.size else 0.0
-        if not np.isfinite(apart):
-            raise ConversionError(f"The flatbuffer answers NaN or infinity at output {spec.name} where Keras does not.")
-        worst = max(worst, apart)
-    return worst
+    return max(_apart(a, reference[spec.name], spec.name) for spec, a in zip(engine.outputs, found, strict=True))
+
+
+def _apart(a: Array, b: Array, name: str) -> float:
+    whole = b.dtype.kind in "biu"
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    if not np.isfinite(b).all():
+        raise ConversionError(f"Keras itself answers NaN or infinity at output {name}: repair the model's weights.")
+    errors, magnitude = np.abs(a - b), max(1.0, float(np.abs(b).max()))
+    if not np.isfinite(errors).all():
+        raise ConversionError(
+            f"The flatbuffer answers NaN or infinity at output {name}, Keras does not: use more bits."
+        )
+    typical = float(np.sqrt(np.mean(errors**2)))
+    if (errors > 0).mean() > 0.5 if whole else typical > max(float(b.std()) / 2, magnitude / 100):
+        raise ConversionError(
+            f"The flatbuffer's output {name} has little to do with Keras' (error {typical:.2g}, spread of the answers "
+            f"{b.std():.2g}): give data like the real one, use more bits, or look for a layer that draws at random."
+        )
+    return float(errors.max()) / magnitude
 
 
 def accuracy(
@@ -87,9 +106,9 @@ def accuracy(
 def golden(model: bytes, engine: Engine, names: tuple[str, ...], samples: tuple[Array, ...], mode: str) -> Golden:
     """Samples at the border, the engine's answers, and how far another device's may be from them.
 
-    A bundle's bytes are proven by their hashes; the golden samples prove the engine. Right engines differ as two sets
-    of kernels differ, which is measured here: with XNNPACK and without. Four times that, and never less than float32's
-    usual noise or one step of the output's scale, lets them pass and stops one that computes something else.
+    The bundle's bytes are proven by their hashes; the golden samples prove the engine. Right engines differ as two sets
+    of kernels do: this one's with XNNPACK and without, which answer as tflite-runtime 2.14 does. Four times that
+    difference, and never less than two steps of the output's own scale, lets right engines pass and stops a wrong one.
     """
     order = [names.index(spec.name) for spec in engine.inputs]
     batch = engine.inputs[0].shape[0]
@@ -99,35 +118,38 @@ def golden(model: bytes, engine: Engine, names: tuple[str, ...], samples: tuple[
     for number in range(count):
         rows = np.arange(number * batch, (number + 1) * batch) % len(samples[0])
         feeds.append([to_border(samples[i][rows], spec) for i, spec in zip(order, engine.inputs, strict=True)])
-    expected = [engine.invoke(feed) for feed in feeds]
     plain = _without_delegate(model)
-    spreads = [0.0] * len(engine.outputs)
-    for feed, answer in zip(feeds, expected, strict=True):
-        for index, (a, b) in enumerate(zip(answer, plain(feed), strict=True)):
-            spec = engine.outputs[index]
-            apart = np.abs(from_border(a, spec).astype(np.float64) - from_border(b, spec)).max() if a.size else 0.0
-            spreads[index] = max(spreads[index], float(apart))
-    reals = [
-        np.concatenate([from_border(answer[index], spec) for answer in expected])
-        for index, spec in enumerate(engine.outputs)
-    ]
+    expected, others = (
+        [np.stack(parts) for parts in zip(*map(invoke, feeds), strict=True)] for invoke in (engine.invoke, plain)
+    )
+    steps = output_steps(read(model))
     return Golden(
-        inputs=tuple(np.stack([feed[index] for feed in feeds]) for index in range(len(order))),
-        outputs=tuple(np.stack([answer[index] for answer in expected]) for index in range(len(engine.outputs))),
+        inputs=tuple(np.stack(parts) for parts in zip(*feeds, strict=True)),
+        outputs=tuple(expected),
         atol=tuple(
-            _tolerance(spread, real, spec, mode)
-            for spread, real, spec in zip(spreads, reals, engine.outputs, strict=True)
+            _tolerance(from_border(a, spec), from_border(b, spec), steps[spec.name], mode)
+            for a, b, spec in zip(expected, others, engine.outputs, strict=True)
         ),
     )
 
 
-def _tolerance(spread: float, real: Array, spec: TensorSpec, mode: str) -> float:
-    magnitude = max(1.0, float(np.abs(real.astype(np.float64)).max())) if real.size else 1.0
-    # A quantized graph that ends in floats still answers in steps of its last scale, of which there are 256.
-    floor = FLOAT_LIMIT if mode in ("float32", "float16") else 1 / 128
-    step = 2 * spec.scale if spec.scale is not None else 0.0
-    # Four digits, so that the last bits of one machine's spread do not change the bundle.
-    return float(f"{max(_SPREADS * spread, floor * magnitude, step):.3g}")
+def _tolerance(a: Array, b: Array, step: float | None, mode: str) -> float:
+    spread = float(np.abs(a.astype(np.float64) - b).max())
+    # Where no scale tells the step: float32's own noise, or one of the 256 steps that int8 has.
+    relative = FLOAT_LIMIT if mode in ("float32", "float16") else 1 / 256
+    floor = 2 * step if step is not None else relative * float(np.abs(a.astype(np.float64)).max())
+    return float(f"{max(4 * spread, floor, 1e-6):.2g}")
+
+
+def output_steps(flatbuffer: Flatbuffer) -> dict[str, float | None]:
+    """The scale in which each output is counted; one that is dequantized at the end has the scale from before."""
+    graph = flatbuffer.subgraphs[0]
+    dequantized = {node.outputs[0]: node.inputs[0] for node in graph.nodes if node.operator == "DEQUANTIZE"}
+    steps: dict[str, float | None] = {}
+    for (name, _), index in zip(flatbuffer.outputs, graph.outputs, strict=True):
+        scales = graph.tensors[dequantized.get(index, index)].scales
+        steps[name] = scales[0] if scales else None
+    return steps
 
 
 def _without_delegate(model: bytes) -> Callable[[list[Array]], list[Array]]:

@@ -1,8 +1,8 @@
 """The user's samples: an .npz, a table of texts, a function in a file, or a dict of arrays, all as one Dataset.
 
-Keys of an .npz or a dict: x_train, y_train, x_test, y_test; with several inputs x_train.<input name>, or a dict of them.
-A function returns such a dict, or tf.data pipelines of the kind that model.fit takes (batches of x, or of (x, y)): one,
-or {"train": …, "test": …}. Without labels the samples serve for calibration alone.
+Keys of an .npz or a dict: x_train, y_train, x_test, y_test; with several inputs x_train.<input name>, or a dict of
+them. A function returns such a dict, or tf.data pipelines as model.fit takes them (batches of x, or of (x, y)): one, or
+{"train": …, "test": …}. Without labels the samples serve for calibration alone.
 """
 
 import difflib
@@ -34,16 +34,6 @@ class Dataset:
     y_train: Array | None = None
     x_test: dict[str, Array] = field(default_factory=dict)
     y_test: Array | None = None
-
-    def to_arrays(self) -> dict[str, Array]:
-        """Flat names, as in an .npz; `from_mapping` turns them back."""
-        flat = {
-            f"{part}.{name}" if name else part: x
-            for part in ("x_train", "x_test")
-            for name, x in getattr(self, part).items()
-        }
-        flat.update({part: getattr(self, part) for part in ("y_train", "y_test") if getattr(self, part) is not None})
-        return flat
 
 
 def load_data(source: Any, tokenizer: Tokenizer | None, labels: list[str] | None) -> Dataset:

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .errors import ConversionError
+from .errors import ModelError
 from .fitting import InputSpec
 from .interface import Interface
 from .plain import plain_layers
@@ -38,23 +38,27 @@ def freeze(model: Any, interface: Interface, mode: str) -> Frozen:
     names: list[str] = []
 
     def serve(*tensors: Any) -> list[Any]:
-        found, flat = interface.call(list(tensors))
-        names[:] = found
-        return [
-            tf.cast(t, "float32") if t.dtype in (tf.float16, tf.bfloat16, tf.float64) else tf.identity(t) for t in flat
-        ]
+        # The same tensor under two names would come out of the converter as one output.
+        outputs = list(
+            {id(tensor): (name, tensor) for name, tensor in reversed(interface.call(list(tensors)))}.values()
+        )
+        names[:] = [name for name, _ in reversed(outputs)]
+        half = (tf.float16, tf.bfloat16, tf.float64)
+        return [tf.cast(t, "float32") if t.dtype in half else tf.identity(t) for _, t in reversed(outputs)]
 
     specs = [tf.TensorSpec(spec.shape, spec.dtype, name=spec.name) for spec in interface.inputs]
-    plain = plain_layers(model, mode) if isinstance(model, keras.Model) else contextlib.nullcontext()
-    with plain:
+    with plain_layers(model, mode) if isinstance(model, keras.Model) else contextlib.nullcontext():
         traced = tf.function(serve, autograph=False).get_concrete_function(*specs)
     frozen = convert_variables_to_constants_v2(traced, lower_control_flow=False)
+    batch = interface.inputs[0].shape[0]
     for name, tensor in zip(names, frozen.outputs, strict=True):
-        if None in tensor.shape.as_list():
-            raise ConversionError(
-                f"Output {name} has the shape {tensor.shape}, which depends on the inputs' values: expected a fixed one."
+        if tensor.shape.rank is None or None in tensor.shape.as_list() or tensor.shape[:1] != [batch]:
+            raise ModelError(
+                f"Output {name} has the shape {tensor.shape}: expected fixed sizes, the batch of {batch} first."
             )
     graph = frozen.graph.as_graph_def()
+    for node in [*graph.node, *(node for function in graph.library.function for node in function.node_def)]:
+        node.attr.pop("_gradient_op_type", None)  # a custom gradient is known to this process alone, and of no use
     ids = embedding_sizes(graph)
     placeholders = [tensor.op.name for tensor in frozen.inputs]
     return Frozen(

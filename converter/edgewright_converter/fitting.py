@@ -9,7 +9,8 @@ from edgewright_runtime.errors import InputError
 
 from .data import Array, Dataset
 
-RANDOM_SAMPLES = 16
+PROBE_SAMPLES = 16
+CALIBRATION_SAMPLES = 200  # more moves no scale by more than a few percent, and each costs an interpreted run
 _PLAIN_IDS = 2  # integers of unknown meaning are often masks: 0 and 1 fit those
 
 
@@ -42,28 +43,19 @@ def fit(data: Dataset, inputs: tuple[InputSpec, ...], classes: int | None, seed:
 
     Raises InputError with a sentence that names the array.
     """
+    train, test = _fit_inputs(data.x_train, inputs, "x_train"), _fit_inputs(data.x_test, inputs, "x_test")
+    fit_labels(data.y_train, len(train[0]) if train else 0, classes, "y_train")
+    truth = fit_labels(data.y_test, len(test[0]) if test else 0, classes, "y_test")
     rng = np.random.default_rng(seed)
-    train, test = (
-        _fit_inputs(getattr(data, part), inputs, part) if getattr(data, part) else () for part in ("x_train", "x_test")
-    )
-    truths = {}
-    for part, x in (("train", train), ("test", test)):
-        y = getattr(data, f"y_{part}")
-        truths[part] = None if y is None else fit_labels(y, len(x[0]) if x else 0, classes, f"y_{part}")
-    scored = test if truths["test"] is not None else ()
-    calibration = train or test
-    if not calibration:
+    if not train and not test:
         return Fitted((), _random_samples(inputs, rng))
     batch = inputs[0].shape[0]
     return Fitted(
-        calibration=_choose(calibration, CALIBRATION_SAMPLES, batch, rng),
-        probes=_choose(test or train, RANDOM_SAMPLES, batch, rng),
-        test=scored,
-        truth=truths["test"] if scored else None,
+        calibration=_choose(train or test, CALIBRATION_SAMPLES, batch, rng),
+        probes=_choose(test or train, PROBE_SAMPLES, batch, rng),
+        test=test if truth is not None else (),
+        truth=truth,
     )
-
-
-CALIBRATION_SAMPLES = 200  # more moves no scale by more than a few percent, and each costs an interpreted run
 
 
 def _choose(arrays: tuple[Array, ...], count: int, batch: int, rng: np.random.Generator) -> tuple[Array, ...]:
@@ -76,7 +68,7 @@ def _choose(arrays: tuple[Array, ...], count: int, batch: int, rng: np.random.Ge
 
 
 def _random_samples(inputs: tuple[InputSpec, ...], rng: np.random.Generator) -> tuple[Array, ...]:
-    count = max(RANDOM_SAMPLES, inputs[0].shape[0])
+    count = max(PROBE_SAMPLES, inputs[0].shape[0])
     samples = []
     for spec in inputs:
         shape = (count, *spec.shape[1:])
@@ -89,6 +81,8 @@ def _random_samples(inputs: tuple[InputSpec, ...], rng: np.random.Generator) -> 
 
 
 def _fit_inputs(arrays: dict[str, Array], inputs: tuple[InputSpec, ...], part: str) -> tuple[Array, ...]:
+    if not arrays:
+        return ()
     names = [spec.name for spec in inputs]
     if set(arrays) == {""} and len(inputs) == 1:
         arrays = {names[0]: arrays[""]}
@@ -133,11 +127,13 @@ def _fit_input(array: Array, spec: InputSpec, what: str) -> Array:
     return array.astype(spec.dtype)
 
 
-def fit_labels(y: Array, samples: int, classes: int | None, what: str) -> Array | None:
-    """Whole numbers (samples, …) from labels or one-hot rows; None where y is no class, so that nothing can be scored.
+def fit_labels(y: Array | None, samples: int, classes: int | None, what: str) -> Array | None:
+    """Whole numbers (samples, …) from labels or one-hot rows; None where y is no class, for then nothing can be scored.
 
     Raises InputError where the number of labels is wrong or one is not in 0 … classes - 1.
     """
+    if y is None:
+        return None
     if len(y) != samples:
         raise InputError(f"{what} has {len(y)} labels for {samples} samples: expected one for each.")
     if y.dtype.kind == "f" and not np.isfinite(y).all():

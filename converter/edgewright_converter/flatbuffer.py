@@ -22,6 +22,8 @@ _TYPES = (
     *("float8_e4m3fn", "float8_e5m2"),
 )
 _CUSTOM = 32
+# The int16 quantizer writes versions that are too low for these; None: some runtime after 2.14, no table says which.
+_INT16_SINCE = {"GELU": None, "RSQRT": "2.15.0", "TILE": None}
 
 
 @dataclass(frozen=True)
@@ -36,14 +38,13 @@ class Operator:
 
 @dataclass(frozen=True)
 class Tensor:
-    """One tensor of a subgraph. size_bytes: constant data in the file (0 for activations); scales: () if not quantized."""
+    """One tensor of a subgraph. size_bytes: of its constant data, 0 for activations; scales: () if not quantized."""
 
     name: str
     shape: tuple[int, ...]
     dtype: str
     size_bytes: int
     scales: tuple[float, ...]
-    zero_points: tuple[int, ...]
 
     @property
     def quantized(self) -> bool:
@@ -125,8 +126,12 @@ def _read(data: bytes) -> Flatbuffer:
     subgraphs = tuple(_subgraph(table, codes, buffers) for table in model.tables(2))
     if not subgraphs:
         raise Malformed("it has no graph")
-    runtimes = minimum_runtimes()
     counts = Counter(index for table in model.tables(2) for index in _operator_indices(table))
+    runtimes = minimum_runtimes() | {
+        (name, version): _INT16_SINCE[name]
+        for name, version in codes
+        if name in _INT16_SINCE and _computes_int16(name, subgraphs)
+    }
     operators = tuple(
         Operator(name, version, counts[index], runtimes.get((name, version)))
         for index, (name, version) in enumerate(codes)
@@ -182,6 +187,17 @@ def _operator_indices(subgraph: Table) -> list[int]:
     return [operator.uint32(0) for operator in subgraph.tables(3)]
 
 
+def _computes_int16(operator: str, subgraphs: tuple[Subgraph, ...]) -> bool:
+    return any(
+        graph.tensors[index].dtype == "int16"
+        for graph in subgraphs
+        for node in graph.nodes
+        if node.operator == operator
+        for index in node.outputs
+        if index >= 0
+    )
+
+
 def _subgraph(table: Table, codes: list[tuple[str, int]], buffers: list[int]) -> Subgraph:
     tensors = tuple(_tensor(entry, buffers) for entry in table.tables(0))
     nodes = tuple(
@@ -203,7 +219,6 @@ def _tensor(table: Table, buffers: list[int]) -> Tensor:
         dtype=_TYPES[kind] if 0 <= kind < len(_TYPES) else f"type {kind}",
         size_bytes=buffers[buffer],
         scales=tuple(quantization.numbers(2, np.float32)) if quantization else (),
-        zero_points=tuple(map(int, quantization.numbers(3, np.int64))) if quantization else (),
     )
 
 

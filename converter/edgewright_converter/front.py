@@ -1,5 +1,6 @@
 """The first half of a conversion, wherever Keras is: load, trace, and ask Keras for the answers to compare with."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,13 @@ from .export import freeze
 from .fitting import fit, predicted
 from .interface import Interface, interface_of
 from .job import Prepared, Request, Steps
+from .plain import full_precision
 
 _CHUNK = 128  # samples that Keras answers at once
 
 
 def prepare(model: Any, request: Request, steps: Steps) -> Prepared:
-    """model: a live keras.Model, or None to load ``request.source``. Raises every error that the user's files deserve."""
+    """model: a live keras.Model, or None to load ``request.source``. Raises what is wrong with the user's files."""
     tokenizer = None if request.tokenizer is None else Tokenizer.from_json(request.tokenizer)
     steps.begin("load the data")
     data = load_data(request.data, tokenizer, list(request.labels) if request.labels else None)
@@ -27,7 +29,10 @@ def prepare(model: Any, request: Request, steps: Steps) -> Prepared:
 
         assert request.source is not None
         model = load_model(request.source, request.trust)
-    return _trace(model, data, tokenizer, request, steps)
+    import keras
+
+    with full_precision(model) if isinstance(model, keras.Model) else nullcontext():
+        return _trace(model, data, tokenizer, request, steps)
 
 
 def _trace(model: Any, data: Dataset, tokenizer: Tokenizer | None, request: Request, steps: Steps) -> Prepared:
@@ -38,25 +43,25 @@ def _trace(model: Any, data: Dataset, tokenizer: Tokenizer | None, request: Requ
     _check_companions(request, tokenizer, frozen.inputs, classes)
     fitted = fit(data, frozen.inputs, classes, request.seed)
     steps.begin("ask Keras")
-    reference = ask(interface, fitted.probes)
+    # In the flatbuffer's own batches, for some models mix the samples of a batch.
+    reference = ask(interface, fitted.probes, request.batch)
     accuracy = None
     if fitted.truth is not None:
-        (outputs,) = ask(interface, fitted.test).values()
+        (outputs,) = ask(interface, fitted.test, _CHUNK if interface.batched else request.batch).values()
         accuracy = float((predicted(outputs) == fitted.truth).mean())
     return Prepared(frozen, fitted, reference, accuracy, interface.weight_bytes)
 
 
-def ask(interface: Interface, samples: tuple[Array, ...]) -> dict[str, Array]:
-    """What the untouched model answers, by output name."""
+def ask(interface: Interface, samples: tuple[Array, ...], batch: int) -> dict[str, Array]:
+    """What the untouched model answers, by output name; the last batch is filled up with its last sample."""
     import tensorflow as tf
 
-    batch = _CHUNK if interface.batched else interface.inputs[0].shape[0]
     count = len(samples[0])
     found: dict[str, list[Array]] = {}
     for start in range(0, count, batch):
-        rows = np.arange(start, min(start + batch, count) if interface.batched else start + batch)
-        tensors = [tf.constant(x[np.minimum(rows, count - 1)]) for x in samples]
-        for name, output in zip(*interface.call(tensors), strict=True):
+        rows = np.minimum(np.arange(start, start + batch), count - 1)
+        tensors = [tf.constant(x[rows]) for x in samples]
+        for name, output in interface.call(tensors):
             found.setdefault(name, []).append(tf.convert_to_tensor(output).numpy()[: count - start])
     return {name: np.concatenate(parts) for name, parts in found.items()}
 
@@ -65,7 +70,7 @@ def _check_companions(request: Request, tokenizer: Tokenizer | None, inputs: Any
     """Labels and tokenizer must belong to this model. Raises InputError."""
     if request.labels is not None and classes is not None and len(request.labels) != max(classes, 2):
         raise InputError(
-            f"There are {len(request.labels)} labels, but the model's output has {classes} classes: give one label for each."
+            f"There are {len(request.labels)} labels, but the model's output has {classes} classes: give each a label."
         )
     if tokenizer is None:
         return

@@ -19,13 +19,13 @@ _EDGE_DTYPES = ("float32", "int8", "uint8", "int16", "int32", "int64", "bool")
 
 @dataclass(frozen=True)
 class Interface:
-    """call: a list of tensors in the order of inputs → (names, tensors) of the outputs; weight_bytes: of all weights.
+    """call: a list of tensors in the order of inputs → (name, tensor) of each output; weight_bytes: of all weights.
 
     batched: whether call takes any batch, not only that of inputs.
     """
 
     inputs: tuple[InputSpec, ...]
-    call: Callable[[list[Any]], tuple[list[str], list[Any]]]
+    call: Callable[[list[Any]], list[tuple[str, Any]]]
     weight_bytes: int
     batched: bool
 
@@ -47,16 +47,14 @@ def interface_of(model: Any, batch: int, shapes: Shapes, data: Dataset) -> Inter
         structure = functional._inputs_struct
         output_names: list[str] | None = [t._keras_history.operation.name for t in functional.outputs]
     else:
-        structure = _subclass_inputs(keras, model, data)
-        wanted = _named(structure, ["input"] * len(keras.tree.flatten(structure)))
+        structure, names = _subclass_inputs(keras, model, data)
+        wanted = _named(structure, names)
         output_names = None
     inputs = _settle([(name, tuple(t.shape), t.dtype) for name, t in wanted], batch, shapes, data)
 
-    def call(tensors: list[Any]) -> tuple[list[str], list[Any]]:
+    def call(tensors: list[Any]) -> list[tuple[str, Any]]:
         result = model(keras.tree.pack_sequence_as(structure, tensors), training=False)
-        flat = keras.tree.flatten(result)
-        names = output_names or (["output"] if len(flat) == 1 else [f"output_{n}" for n in range(len(flat))])
-        return [name for name, _ in _named(result, names)], flat
+        return _named(result, output_names or ["output"] * len(keras.tree.flatten(result)))
 
     return Interface(inputs, call, _bytes(model.weights), batched=all(t.shape[0] is None for _, t in wanted))
 
@@ -83,28 +81,32 @@ def _named(structure: Any, fallback: list[str]) -> list[tuple[str, Any]]:
     return named
 
 
-def _subclass_inputs(keras: Any, model: Any, data: Dataset) -> Any:
-    """Symbolic inputs of a subclassed model, which itself does not say what it takes: as the data, else as it was built."""
+def _subclass_inputs(keras: Any, model: Any, data: Dataset) -> tuple[Any, list[str]]:
+    """Symbolic inputs of a subclassed model, which does not say what it takes: as the data, else as it was built."""
+    built = (getattr(model, "_build_shapes_dict", None) or {}).get("input_shape")
     samples = data.x_train or data.x_test
     if samples:
+        narrow = {"float64": "float32", "int64": "int32"}
         tensors = {
-            name: keras.KerasTensor(
-                (None, *x.shape[1:]), {"float64": "float32", "int64": "int32"}.get(x.dtype.name, x.dtype.name)
-            )
+            name or "input": keras.KerasTensor((None, *x.shape[1:]), narrow.get(x.dtype.name, x.dtype.name))
             for name, x in samples.items()
         }
-        return tensors[""] if set(tensors) == {""} else tensors
-    built = (getattr(model, "_build_shapes_dict", None) or {}).get("input_shape")
+        if set(samples) == {""}:
+            return tensors["input"], ["input"]
+        # Built on a list: the data's order is the list's.
+        listed = isinstance(built, list | tuple) and isinstance(built[0], list | tuple)
+        return list(tensors.values()) if listed else tensors, list(tensors)
     if built is None:
         raise ModelError(
-            f"Model {model.name} is subclassed and does not say what it takes: give --data, or call it once before saving."
+            f"Model {model.name} is subclassed and does not say what it takes: give --data, or save it after a call."
         )
+    shapes = built if isinstance(built, Mapping) else {"input": built}
     has_embedding = any(isinstance(layer, keras.layers.Embedding) for layer in model._flatten_layers())
-    if isinstance(built, Mapping):
-        if has_embedding:
-            raise ModelError(f"Model {model.name} does not say which of its inputs are token ids: give --data.")
-        return {name: keras.KerasTensor((None, *shape[1:]), "float32") for name, shape in built.items()}
-    return keras.KerasTensor((None, *built[1:]), "int32" if has_embedding else "float32")
+    if has_embedding and len(shapes) > 1:
+        raise ModelError(f"Model {model.name} does not say which of its inputs are token ids: give --data.")
+    dtype = "int32" if has_embedding else "float32"
+    tensors = {name: keras.KerasTensor((None, *shape[1:]), dtype) for name, shape in shapes.items()}
+    return tensors if isinstance(built, Mapping) else tensors["input"], list(tensors)
 
 
 def _saved_model(model: Any, batch: int, shapes: Shapes, data: Dataset) -> Interface:
@@ -120,9 +122,8 @@ def _saved_model(model: Any, batch: int, shapes: Shapes, data: Dataset) -> Inter
     wanted = [(name, tuple(spec.shape), spec.dtype.name) for name, spec in specs.items()]
     inputs = _settle(wanted, batch, shapes, data)
 
-    def call(tensors: list[Any]) -> tuple[list[str], list[Any]]:
-        result = function(**dict(zip(specs, tensors, strict=True)))
-        return [re.sub(r"\W", "_", name, flags=re.ASCII) for name in result], list(result.values())
+    def call(tensors: list[Any]) -> list[tuple[str, Any]]:
+        return _named(function(**dict(zip(specs, tensors, strict=True))), [""] * len(function.structured_outputs))
 
     batched = all(shape[0] is None for _, shape, _ in wanted)
     return Interface(inputs, call, _bytes(list(function.variables)), batched)

@@ -33,7 +33,7 @@ _ENVIRONMENT = {
     "TF_ENABLE_ONEDNN_OPTS": "0",
 }
 _ENDS = {
-    signal.SIGKILL: "was killed, most likely because memory ran out: close other programs, or use a smaller model or less data",
+    signal.SIGKILL: "was killed, most likely for lack of memory: close other programs, or use a smaller model",
     signal.SIGSEGV: "crashed (segmentation fault)",
     signal.SIGABRT: "crashed (abort)",
 }

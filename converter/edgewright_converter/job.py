@@ -44,7 +44,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A traced model and what Keras answers. reference: by output name, for the probes; accuracy: Keras' on the test."""
+    """A traced model and Keras' answers. reference: by output name, to the probes; accuracy: on the test samples."""
 
     frozen: Frozen
     fitted: Fitted

@@ -19,14 +19,18 @@ def classify(bundle: Bundle, engine: Engine, text: str, top: int = 5) -> list[di
     if len(engine.inputs) != 1 or len(engine.outputs) != 1:
         raise InputError(f"The model {bundle.manifest.name} has several inputs or outputs: give it --inputs.")
     spec = engine.outputs[0]
-    probabilities = from_border(engine.invoke([to_border(tokenizer.encode(text), engine.inputs[0])])[0], spec)[0]
-    if probabilities.ndim != 1:
+    if len(spec.shape) != 2:
         raise InputError(f"The model {bundle.manifest.name} answers {spec.shape}, not one class: give it --inputs.")
+    probabilities = from_border(engine.invoke([to_border(tokenizer.encode(text), engine.inputs[0])])[0], spec)[
+        0
+    ].tolist()
+    if len(probabilities) == 1:  # of the second of two classes
+        probabilities = [1 - probabilities[0], probabilities[0]]
     labels = bundle.labels() or [str(index) for index in range(len(probabilities))]
     if len(labels) != len(probabilities):
         raise InputError(f"The bundle has {len(labels)} labels, the model {len(probabilities)} classes: convert again.")
-    best = (-probabilities).argsort(kind="stable")[:top]
-    return [{"label": labels[index], "probability": float(probabilities[index])} for index in best]
+    best = sorted(range(len(labels)), key=lambda index: -probabilities[index])[:top]
+    return [{"label": labels[index], "probability": probabilities[index]} for index in best]
 
 
 def compute(engine: Engine, path: Path) -> list[dict[str, Any]]:

@@ -66,7 +66,8 @@ def write_archive(manifest: Manifest, files: Mapping[str, Union[bytes, Path]], p
     """Write an .ewb; the old file at ``path`` is replaced only by a complete new one.
 
     files: the content, or the path of the content, of each file that the manifest lists.
-    Raises InputError where the files do not fit the manifest, StorageError where the folder refuses.
+    Raises BundleError for a manifest that no reader takes, InputError where the files do not fit it, StorageError where
+    the folder refuses.
     """
     if set(files) != {entry.path for entry in manifest.files}:
         raise InputError("The files given are not those that the manifest lists: build the manifest from the files.")
@@ -78,6 +79,7 @@ def write_archive(manifest: Manifest, files: Mapping[str, Union[bytes, Path]], p
 
 def _write(out: IO[bytes], manifest: Manifest, files: Mapping[str, Union[bytes, Path]]) -> None:
     raw = manifest.to_bytes()
+    parse_manifest(raw)  # what this would not read, it does not write
     members = [_Member(MANIFEST, len(raw), zlib.crc32(raw), 0)]
     out.write(members[0].local_header() + raw)
     for entry in manifest.files:

@@ -41,7 +41,7 @@ def _difference(answer: Array, expected: Array, spec: TensorSpec) -> float:
     same = (real == wanted) | (np.isnan(real) & np.isnan(wanted))
     with np.errstate(invalid="ignore"):
         differences = np.where(same, 0.0, np.abs(real - wanted))
-    return float(np.nan_to_num(differences, nan=np.inf).max(initial=0.0))
+    return float(np.nan_to_num(differences, nan=np.inf, posinf=np.inf).max(initial=0.0))
 
 
 def check_budget(engine: Engine, bundle: Bundle) -> dict[str, Any]:

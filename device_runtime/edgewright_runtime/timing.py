@@ -29,12 +29,12 @@ class Timing:
         latency, last = array("q"), 0
         deadline = perf_counter_ns() + WARMUP_CAP_NS
         while True:
-            window = array("q")
             for _ in range(WARMUP_WINDOW):
-                window.append(self._run()[0])
-            latency.extend(window)
-            middle = percentile(window, 50)
-            if abs(middle - last) <= WARMUP_TOLERANCE * last or perf_counter_ns() > deadline:
+                latency.append(self._run()[0])
+                if perf_counter_ns() > deadline:
+                    return latency
+            middle = percentile(latency[-WARMUP_WINDOW:], 50)
+            if abs(middle - last) <= WARMUP_TOLERANCE * last:
                 return latency
             last = middle
 

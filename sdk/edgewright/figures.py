@@ -102,7 +102,7 @@ def _latencies(axes: "Axes", results: Sequence[BenchResult], labels: list[str]) 
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel("latency, µs")
+    axes.set_xlabel("latency, µs (log scale)")
     axes.set_ylabel("runs, %")
     _legend_above(axes)
 

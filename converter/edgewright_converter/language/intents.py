@@ -1,7 +1,7 @@
 """Sentences for intent classification, drawn from the templates of the home-assistant-intents package.
 
-A template such as ``<turn> on [<the>] {area} <light>`` stands for thousands of sentences. All sentences of one template go
-to one side of the split: a sentence split would leave near-copies of the training data in the test set.
+A template such as ``<turn> on [<the>] {area} <light>`` stands for thousands of sentences. All sentences of one template
+go to one side of the split: a sentence split would leave near-copies of the training data in the test set.
 
 The package has no names of rooms, devices or floors, since those belong to a user's home. ``slots.toml`` beside this
 file holds ours: English names, and for every other language names that many languages share.
@@ -47,6 +47,12 @@ def languages() -> list[str]:
     return sorted(entry.name.removesuffix(".json") for entry in folder.iterdir() if entry.name.endswith(".json"))
 
 
+def require_language(language: str) -> None:
+    """Raises InputError, with the list, for a language that the package does not have."""
+    if language not in languages():
+        raise InputError(f"There are no sentences for language {language!r}: choose one of {', '.join(languages())}.")
+
+
 def load(language: str = "en", *, seed: int = 0, draws_per_template: int = DRAWS_PER_TEMPLATE) -> IntentData:
     """Draw the sentences of one language.
 
@@ -56,8 +62,7 @@ def load(language: str = "en", *, seed: int = 0, draws_per_template: int = DRAWS
 
     Raises InputError for a language that the package does not have.
     """
-    if language not in languages():
-        raise InputError(f"There are no sentences for language {language!r}: choose one of {', '.join(languages())}.")
+    require_language(language)
     from hassil.intents import Intents
     from home_assistant_intents import get_intents
 

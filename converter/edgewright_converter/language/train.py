@@ -33,9 +33,9 @@ TOKEN_DROPOUT = 0.1
 class TrainedIntents:
     """Files of one training run, all inside one folder.
 
-    model: .keras · tokenizer, labels: JSON · data: .npz of token ids (``x_train`` (n, 24) int32, ``y_train`` (n,) int32,
-    ``x_test``, ``y_test``) · test_sentences: .csv of the same test samples as ``text,label``. sizes: a sentence for people.
-    parameters: of the model. accuracy: Keras' own, on the test sentences.
+    model: .keras · tokenizer, labels: JSON · data: .npz of token ids (``x_train`` (n, 24) int32, ``y_train`` (n,)
+    int32, ``x_test``, ``y_test``) · test_sentences: .csv of the same test samples as ``text,label``.
+    sizes: a sentence for people; parameters: of the model; accuracy: Keras' own, on the test sentences.
     """
 
     model: Path
@@ -65,9 +65,7 @@ def train_in_child(
     return trained
 
 
-def train_intents(
-    language: str, folder: Path, seed: int, progress: Callable[[str, float], None]
-) -> TrainedIntents:
+def train_intents(language: str, folder: Path, seed: int, progress: Callable[[str, float], None]) -> TrainedIntents:
     """Draw the sentences, train the Transformer on them and write everything into ``folder``.
 
     Imports Keras. progress: called with a step's name and the fraction of all training batches that are done.
@@ -85,9 +83,7 @@ def train_intents(
     )
     y_train, y_test = (np.asarray(y, np.int32) for y in (sentences.train_labels, sentences.test_labels))
 
-    model = transformer_classifier(
-        vocabulary=len(tokenizer.vocabulary), classes=len(sentences.labels), length=LENGTH
-    )
+    model = transformer_classifier(vocabulary=len(tokenizer.vocabulary), classes=len(sentences.labels), length=LENGTH)
     batches = max(1, len(x_train) // BATCH)
     epochs = max(EPOCHS, math.ceil(MIN_STEPS / batches))
     steps = epochs * batches
@@ -99,7 +95,9 @@ def train_intents(
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=LABEL_SMOOTHING),
     )
     done = itertools.count(1)
-    report = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: progress("train", next(done) / steps))
+    report = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: progress("train", next(done) / steps)
+    )
     data = _batches(x_train, y_train, len(sentences.labels), seed).repeat()
     model.fit(data, epochs=epochs, steps_per_epoch=batches, verbose=0, callbacks=[report])
     predicted = model.predict(x_test, batch_size=256, verbose=0).argmax(axis=1)

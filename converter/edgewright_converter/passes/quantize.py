@@ -11,11 +11,13 @@ int16x8        int8      int16         yes
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ..errors import ConversionError
 from ..flatbuffer import Flatbuffer
 from ..outcome import Skipped
 
 MODES = ("float32", "float16", "dynamic-int8", "int8", "int16x8")
 BORDERS = ("float", "int8")
+_HOPELESS = 1e6  # one step of such a scale is more than any sensible activation
 
 
 @dataclass(frozen=True)
@@ -59,3 +61,22 @@ def left_float(flatbuffer: Flatbuffer, mode: str) -> tuple[Skipped, ...]:
         Skipped(what if count == 1 else f"{what} ({count} times)", f"the converter has no {mode} form of it here")
         for what, count in found.items()
     )
+
+
+def refuse_broken_scales(flatbuffer: Flatbuffer) -> None:
+    """Find the two ways in which the quantizer loses a model without a word. Raises ConversionError."""
+    for graph in flatbuffer.subgraphs:
+        for node in graph.nodes:
+            ends = [graph.tensors[i] for i in (node.inputs[:1] + node.outputs[:1]) if i >= 0]
+            scales = [tensor.scales[0] for tensor in ends if tensor.quantized and tensor.dtype in ("int8", "int16")]
+            where = f"{node.operator} at {ends[-1].name.split(';')[0]}" if ends else node.operator
+            if any(scale > _HOPELESS for scale in scales):
+                raise ConversionError(
+                    f"{where} has a scale of {max(scales):.2g}, in which the other numbers vanish: it comes of a large "
+                    "constant like -1e9 in a mask, so write about -30 there, use Keras' own attention, or dynamic-int8."
+                )
+            if node.operator == "SUM" and ends[-1].dtype == "int16" and len(set(scales)) == 1:
+                raise ConversionError(
+                    f"{where} overflows in int16, because the quantizer gives a sum the scale of its parts: "
+                    "write it with keras.ops.sum, as a mean times the count, or use the recipe int8."
+                )

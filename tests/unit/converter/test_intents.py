@@ -1,6 +1,7 @@
 """The sentences of the demo: every language, no leak between train and test."""
 
 import pytest
+
 from edgewright_converter.language import intents
 from edgewright_runtime.errors import InputError
 
@@ -12,7 +13,8 @@ def test_every_language_of_the_package_gives_both_sides_of_the_split() -> None:
     assert len(codes) == 65
     for code in ("en", "eu", "ml", "te", "zh-CN"):
         data = intents.load(code, draws_per_template=2)
-        assert data.train_texts and data.test_texts
+        assert data.train_texts
+        assert data.test_texts
         assert len(data.train_texts) == len(data.train_labels)
         assert len(data.test_texts) == len(data.test_labels)
         assert set(data.test_labels) <= set(data.train_labels) <= set(range(len(data.labels)))

@@ -126,6 +126,15 @@ def test_what_ends_early_leaves_the_old_file_and_nothing_else(archive: bytes, tm
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_manifest_that_no_reader_takes_is_not_written(archive: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x.ewb").write_bytes(archive)
+    bundle = Bundle.open(tmp_path / "x.ewb")
+    files = {entry.path: bundle.read(entry.path) for entry in bundle.manifest.files}
+    with pytest.raises(BundleError, match="bad name"):
+        write_archive(bundle.manifest._replace(name="a name"), files, tmp_path / "y.ewb")
+    assert not (tmp_path / "y.ewb").exists()
+
+
 def test_a_disk_that_takes_no_more_is_a_storage_error(archive: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.ewb").write_bytes(archive)
     bundle = Bundle.open(tmp_path / "x.ewb")

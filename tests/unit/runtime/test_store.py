@@ -1,6 +1,7 @@
 """The models on a device: whole at any instant, whatever is interrupted and whatever arrives."""
 
 import contextlib
+import fcntl
 import os
 import shutil
 from collections.abc import Callable
@@ -125,6 +126,34 @@ def test_rollback_goes_back_and_forth(tmp_path: Path, home: Path) -> None:
         assert Store(home).current("tiny").name == expected
     _flash(new, home)  # once more the same: what was previous stays
     assert Store(home).rollback("tiny") == old.id
+
+
+def test_a_current_release_that_is_gone_is_replaced(tmp_path: Path, home: Path) -> None:
+    old, new = _bundle(tmp_path), _bundle(tmp_path, seed=1)
+    _flash(old, home)
+    shutil.rmtree(Store(home).current("tiny"))
+    with pytest.raises(InputError, match="no release"):
+        Store(home).current("tiny")
+    _flash(new, home)
+    assert Store(home).current("tiny").name == new.id
+    assert Store(home).models()[0]["previous"] is None
+
+
+def test_two_take_turns(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = _bundle(tmp_path)
+    point, tried = store._point, []
+
+    def try_the_lock(link: Path, release: Path) -> None:
+        other = os.open(home, os.O_RDONLY)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(other)
+        tried.append(link.name)
+        point(link, release)
+
+    monkeypatch.setattr(store, "_point", try_the_lock)
+    _flash(bundle, home)
+    assert tried == ["current"]
 
 
 class _PowerCut(BaseException):

@@ -12,6 +12,8 @@ from typing import Any, Optional, TypeVar
 
 T = TypeVar("T")
 
+# Written into the image of an emulated board: a sentence that says what its times are worth.
+_EMULATED = Path("/etc/edgewright-emulated")
 _CPU = Path("/sys/devices/system/cpu/cpu0/cpufreq")
 # https://www.raspberrypi.com/documentation/computers/os.html#get_throttled
 _THROTTLED_BITS = {
@@ -38,6 +40,7 @@ def board_facts() -> dict[str, Any]:
         "kernel": platform.release(),
         "libc": f"{libc} {libc_version}".strip() or None,
         "python": platform.python_version(),
+        "emulated": read_fact(_EMULATED, parse_line),
     }
 
 

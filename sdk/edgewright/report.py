@@ -74,6 +74,7 @@ def markdown(results: Sequence[BenchResult]) -> str:
     for row in rows(results):
         cells = [f"{cell.text} ({cell.ratio})" if cell.ratio else cell.text for cell in row.cells]
         lines.append("| " + " | ".join([row.model.replace("|", "\\|"), *cells]) + " |")
+    lines += [f"\n{warning}" for warning in warnings(results)]
     return "\n".join(lines) + "\n"
 
 
@@ -97,7 +98,7 @@ def html(results: Sequence[BenchResult], *, device: str = "", title: str = "edge
         rows=rows(results),
         figures=figures(results),
         facts=_facts(results[0]),
-        warnings=_warnings(results),
+        warnings=warnings(results),
         runs=[(label(result), f"{len(result.latency_ns):,}", result.bundle["id"][:12]) for result in results],
         scored=next((f"{result.score.count:,}" for result in results if result.score), None),
     )
@@ -157,9 +158,10 @@ def _facts(result: BenchResult) -> dict[str, str]:
     return {name: str(value) for name, value in facts.items() if value is not None}
 
 
-def _warnings(results: Sequence[BenchResult]) -> list[str]:
+def warnings(results: Sequence[BenchResult]) -> list[str]:
     """What makes a measurement doubtful."""
-    found = []
+    emulated = {result.environment["board"].get("emulated") for result in results} - {None}
+    found = [f"The board is emulated ({marker})." for marker in sorted(emulated)]
     for result in results:
         cores = result.environment["board"].get("cores") or 1
         for moment in ("before", "after"):

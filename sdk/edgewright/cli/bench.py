@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from .common import complete_devices, json_option, print_json, progress_bar, stdout
+from .common import complete_devices, json_option, print_json, print_results, progress_bar
 
 
 @click.command(
@@ -57,8 +57,6 @@ def bench(
     if as_json:
         print_json("bench-list", results=[result.to_document() for result in results])
     else:
-        from .tables import bench_table
-
-        stdout().print(bench_table(results))
+        print_results(results)
         if output is not None:
             click.echo(f"Wrote {output}.", err=True)

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from edgewright.progress import Progress
+    from edgewright_runtime.result import BenchResult
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 
@@ -42,6 +43,17 @@ def stdout() -> "Console":
             raise  # Rich would end the program with exit code 1: that is for the one error boundary to decide
 
     return StrictConsole(width=None if sys.stdout.isatty() else 160, highlight=False)
+
+
+def print_results(results: "Sequence[BenchResult]") -> None:
+    """The table on stdout, and on stderr whatever makes the measurement doubtful."""
+    from edgewright.report import warnings
+
+    from .tables import bench_table
+
+    stdout().print(bench_table(results))
+    for warning in warnings(results):
+        click.echo(f"Warning: {warning}", err=True)
 
 
 @contextmanager

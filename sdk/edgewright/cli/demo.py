@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from .common import complete_devices, json_option, print_json, progress_bar, stdout
+from .common import complete_devices, json_option, print_json, print_results, progress_bar
 
 
 @click.command(epilog="Example: edgewright demo --language de")
@@ -23,8 +23,6 @@ from .common import complete_devices, json_option, print_json, progress_bar, std
 def demo(output: Path, language: str, device: str | None, seed: int, as_json: bool) -> None:
     """Train an intent classifier, convert it three ways, flash, score and time it on a device."""
     from edgewright.demo import demo as run
-
-    from .tables import bench_table
 
     with progress_bar() as progress:
         done = run(
@@ -48,7 +46,7 @@ def demo(output: Path, language: str, device: str | None, seed: int, as_json: bo
             results=[result.to_document() for result in done.results],
         )
         return
-    stdout().print(bench_table(done.results))
+    print_results(done.results)
     where = device or f"local:{output / 'device'}"
     click.echo(f"\nReport: {done.report}", err=True)
     click.echo(f'Try:    edgewright run {output / "int8.ewb"} {where} --text "…"', err=True)

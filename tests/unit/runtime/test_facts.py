@@ -65,3 +65,10 @@ def test_the_memory_of_this_process() -> None:
     assert now is not None
     assert peak is not None
     assert 1 << 20 < now <= peak
+
+
+def test_an_emulated_board_says_so_and_a_real_one_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(facts, "_EMULATED", tmp_path / "marker")
+    assert facts.board_facts()["emulated"] is None
+    (tmp_path / "marker").write_text("qemu: times say nothing\n")
+    assert facts.board_facts()["emulated"] == "qemu: times say nothing"

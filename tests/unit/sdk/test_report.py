@@ -7,7 +7,7 @@ import pytest
 from unit.sdk.results import bench_result, three_results
 
 from edgewright.errors import InputError, StorageError
-from edgewright.report import check_output, html, label, markdown, rows, save
+from edgewright.report import check_output, html, label, markdown, rows, save, warnings
 from edgewright_runtime.result import BenchResult
 
 
@@ -132,3 +132,11 @@ def test_a_report_that_could_not_be_saved_is_told_before(tmp_path: Path) -> None
     (tmp_path / "report.md").mkdir()
     with pytest.raises(StorageError, match="is a folder, not a file"):
         save(tmp_path / "report.md", three_results())
+
+
+def test_an_emulated_board_is_named_once_wherever_its_times_are_shown() -> None:
+    results = [bench_result("one"), bench_result("two")]
+    for result in results:
+        result.environment["board"]["emulated"] = "qemu: times say nothing"
+    assert warnings(results) == ["The board is emulated (qemu: times say nothing)."]
+    assert markdown(results).count("times say nothing") == html(results).count("times say nothing") == 1

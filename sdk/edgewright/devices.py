@@ -1,11 +1,10 @@
 """Named devices and their URIs, kept in an inventory file.
 
 The inventory is devices.toml in the user's configuration folder, or in $EDGEWRIGHT_CONFIG_HOME. A URI is ``local:``
-(a folder in the user's data folder, or in $EDGEWRIGHT_DATA_HOME) or ``local:/some/folder``.
+(a folder in the user's data folder, or in $EDGEWRIGHT_DATA_HOME), ``local:/some/folder``, or ``ssh://user@host:port``.
 """
 
 import json
-import os
 import re
 import tomllib
 from collections.abc import Callable
@@ -16,8 +15,9 @@ from pathlib import Path
 from edgewright_runtime.disk import replacing
 
 from .errors import DeviceError, InputError
-from .folders import make_folder
+from .folders import make_folder, user_folder
 from .transports import LocalTransport, Transport
+from .transports.ssh_address import SshAddress
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")
 _HEADER = "# edgewright's devices. Change them with `edgewright device add` and `edgewright device remove`.\n"
@@ -25,7 +25,8 @@ _HEADER = "# edgewright's devices. Change them with `edgewright device add` and 
 
 @dataclass(frozen=True)
 class Device:
-    """A device to flash and to measure on. name: letters, digits, - and _; uri: see the module's docstring.
+    """A device to flash and to measure on. name: letters, digits, - and _; uri: see the module's docstring;
+    identity: the private key's file, for an SSH device whose key neither the agent nor ~/.ssh/config knows.
 
     A device that is not in the inventory goes by its URI. Raises InputError where the name or the URI is malformed,
     DeviceError where no transport knows the URI.
@@ -33,42 +34,48 @@ class Device:
 
     name: str
     uri: str
+    identity: str | None = None
 
     def __post_init__(self) -> None:
         if not _NAME.match(self.name) and self.name != self.uri:
             raise InputError(f"{self.name!r} is no name for a device: use up to 64 letters, digits, - and _.")
         scheme, colon, _ = self.uri.partition(":")
         if not colon or not self.uri.isprintable():
-            raise InputError(f"{self.uri!r} is no device's URI: write local: or local:/path/to/a/folder.")
-        if scheme in _PLANNED:
-            raise DeviceError(
-                f"{scheme}: devices are not available in this version of edgewright: use local:, or install the "
-                "edgewright-runtime wheel on the board and copy the bundle there."
-            )
+            raise InputError(f"{self.uri!r} is no device's URI: write local:, local:/folder or ssh://user@host.")
         if scheme not in _TRANSPORTS:
-            raise DeviceError(f"No transport is called {scheme}: use local: or local:/path/to/a/folder.")
+            raise DeviceError(f"No transport is called {scheme}: use local:, local:/folder or ssh://user@host.")
+        if scheme == "ssh":
+            SshAddress.parse(self.uri)
+        if self.identity is not None and (scheme != "ssh" or not self.identity.isprintable()):
+            raise InputError(f"The identity file {self.identity!r} cannot be used: only SSH devices have one.")
 
     def open(self) -> Transport:
         """The way to the device; to be closed by the caller."""
-        scheme, _, rest = self.uri.partition(":")
-        return _TRANSPORTS[scheme](self.name, rest)
+        return _TRANSPORTS[self.uri.partition(":")[0]](self)
 
 
-def _open_local(name: str, rest: str) -> Transport:
-    if rest:
-        return LocalTransport(Path(rest).expanduser())
-    return LocalTransport(_folder("EDGEWRIGHT_DATA_HOME", "user_data_dir") / "devices" / name.rstrip(":"))
+def _open_local(device: Device) -> Transport:
+    folder = device.uri.partition(":")[2]
+    if folder:
+        return LocalTransport(Path(folder).expanduser())
+    return LocalTransport(user_folder("EDGEWRIGHT_DATA_HOME", "user_data_dir") / "devices" / device.name.rstrip(":"))
 
 
-_TRANSPORTS: dict[str, Callable[[str, str], Transport]] = {"local": _open_local}
-_PLANNED = ("ssh", "serial")
+def _open_ssh(device: Device) -> Transport:
+    from .transports.ssh import SshTransport  # asyncssh takes its time
+
+    identity = None if device.identity is None else Path(device.identity).expanduser()
+    return SshTransport(SshAddress.parse(device.uri), name=device.name, identity=identity)
+
+
+_TRANSPORTS: dict[str, Callable[[Device], Transport]] = {"local": _open_local, "ssh": _open_ssh}
 
 
 def list_devices() -> list[Device]:
     """The inventory, sorted by name. Raises InputError where its file is malformed."""
     try:
         entries = tomllib.loads(inventory_path().read_text("utf-8")).get("devices", {})
-        return [Device(name, entry["uri"]) for name, entry in sorted(entries.items())]
+        return [Device(name, entry["uri"], entry.get("identity")) for name, entry in sorted(entries.items())]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -113,21 +120,18 @@ def remove_device(name: str) -> Device:
 
 def inventory_path() -> Path:
     """Where the inventory is, or would be."""
-    return _folder("EDGEWRIGHT_CONFIG_HOME", "user_config_dir") / "devices.toml"
-
-
-def _folder(variable: str, function: str) -> Path:
-    if os.environ.get(variable):
-        return Path(os.environ[variable])
-    import platformdirs
-
-    return Path(getattr(platformdirs, function)("edgewright"))
+    return user_folder("EDGEWRIGHT_CONFIG_HOME", "user_config_dir") / "devices.toml"
 
 
 def _write(devices: list[Device]) -> None:
-    # A JSON string is a TOML string too, as long as nothing outside ASCII is escaped and no control character is in it.
-    lines = [f"\n[devices.{device.name}]\nuri = {json.dumps(device.uri, ensure_ascii=False)}\n" for device in devices]
     path = inventory_path()
     make_folder(path.parent)
     with replacing(path) as out:
-        out.write((_HEADER + "".join(sorted(lines))).encode("utf-8"))
+        out.write((_HEADER + "".join(sorted(map(_entry, devices)))).encode("utf-8"))
+
+
+def _entry(device: Device) -> str:
+    # A JSON string is a TOML string too, as long as nothing outside ASCII is escaped and no control character is in it.
+    fields = {"uri": device.uri, "identity": device.identity}
+    lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in fields.items() if value is not None]
+    return f"\n[devices.{device.name}]\n" + "".join(lines)

@@ -1,6 +1,7 @@
 """Folders to write into."""
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,3 +24,12 @@ def temporary_folder() -> Iterator[Path]:
     """A folder that is gone afterwards. Raises StorageError."""
     with storage_errors("use the folder for temporary files"), TemporaryDirectory(prefix="edgewright-") as folder:
         yield Path(folder)
+
+
+def user_folder(variable: str, function: str) -> Path:
+    """edgewright's folder of one kind: that of the environment's variable, else what platformdirs' function says."""
+    if os.environ.get(variable):
+        return Path(os.environ[variable])
+    import platformdirs
+
+    return Path(getattr(platformdirs, function)("edgewright"))

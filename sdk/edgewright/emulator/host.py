@@ -12,6 +12,7 @@ from pathlib import Path
 from edgewright_runtime.errors import storage_errors
 
 from ..errors import DeviceError, StorageError
+from ..folders import user_folder
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
@@ -46,12 +47,12 @@ def find_tool(name: str) -> str | None:
 
 def images_folder() -> Path:
     """Where built images are kept: the user's cache folder, or $EDGEWRIGHT_CACHE_HOME."""
-    return _folder("EDGEWRIGHT_CACHE_HOME", "user_cache_dir") / "emulator"
+    return user_folder("EDGEWRIGHT_CACHE_HOME", "user_cache_dir") / "emulator"
 
 
 def boards_folder() -> Path:
     """Where boards are kept, with their disks: the user's data folder, or $EDGEWRIGHT_DATA_HOME."""
-    return _folder("EDGEWRIGHT_DATA_HOME", "user_data_dir") / "emulator"
+    return user_folder("EDGEWRIGHT_DATA_HOME", "user_data_dir") / "emulator"
 
 
 def run(argv: Sequence[str | Path], *, what: str, remedy: str, input: str = "", lock: int | None = None) -> str:
@@ -123,10 +124,3 @@ def _lock(path: Path, on_wait: Callable[[], None]) -> int:
             os.close(descriptor)
             raise
 
-
-def _folder(variable: str, function: str) -> Path:
-    if os.environ.get(variable):
-        return Path(os.environ[variable])
-    import platformdirs
-
-    return Path(getattr(platformdirs, function)("edgewright"))

@@ -37,6 +37,14 @@ def test_adding_twice_is_no_error_but_another_uri_is() -> None:
     assert list_devices() == [Device("kitchen", "local:")]
 
 
+def test_an_identity_is_kept_and_goes_with_ssh_alone() -> None:
+    kitchen = Device("kitchen", "ssh://pi@kitchen.local:2222", "/keys/ü \"k\"")
+    add_device(kitchen)
+    assert list_devices() == [kitchen]
+    with pytest.raises(InputError, match="only SSH devices"):
+        Device("attic", "local:", "/keys/k")
+
+
 @pytest.mark.parametrize("name", ["", "a b", "-a", "../a", "a.b", "x" * 65, "ü", "a\n"])
 def test_names_that_are_none(name: str) -> None:
     with pytest.raises(InputError, match="no name for a device"):
@@ -48,8 +56,9 @@ def test_names_that_are_none(name: str) -> None:
     [
         ("kitchen", InputError, "no device's URI"),
         ("local:/a\nb", InputError, "no device's URI"),
-        ("ssh://pi@kitchen", DeviceError, "not available in this version"),
-        ("serial:///dev/ttyUSB0", DeviceError, "not available in this version"),
+        ("ssh://", InputError, "no SSH device's URI"),
+        ("ssh://pi:secret@kitchen", InputError, "must not hold a password"),
+        ("serial:///dev/ttyUSB0", DeviceError, "No transport is called serial"),
         ("http://kitchen", DeviceError, "No transport is called http"),
     ],
 )

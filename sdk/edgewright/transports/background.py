@@ -1,0 +1,53 @@
+"""An asyncio event loop in a thread of its own, for callers that wait."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+Tell = Callable[[bytes], None]
+
+
+def nobody(message: bytes) -> None:
+    """The listener where nobody listens."""
+
+
+class BackgroundLoop:
+    """May be used by several threads at once."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = Thread(target=self._loop.run_forever, name="edgewright-ssh", daemon=True)
+        self._thread.start()
+
+    def wait(self, work: Callable[[Tell], Coroutine[Any, Any, T]], hear: Tell = nobody) -> T:
+        """Run work(tell) to its end in the loop; what it tells, ``hear`` gets in the calling thread, as it comes.
+
+        An exception in the calling thread, Ctrl-C above all, cancels the work and waits until that has cleaned up.
+        """
+        messages: SimpleQueue[bytes | None] = SimpleQueue()
+        tasks: list[asyncio.Task[T]] = []
+
+        def start() -> None:
+            tasks.append(self._loop.create_task(work(messages.put)))
+            tasks[0].add_done_callback(lambda task: messages.put(None))
+
+        self._loop.call_soon_threadsafe(start)
+        try:
+            for message in iter(messages.get, None):
+                hear(message)
+        except BaseException:
+            self._loop.call_soon_threadsafe(lambda: tasks[0].cancel())
+            for _ in iter(messages.get, None):
+                pass
+            raise
+        return tasks[0].result()
+
+    def close(self) -> None:
+        """End the loop and its thread; may be called twice."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()

@@ -12,6 +12,7 @@ from .errors import ModelError
 from .fitting import InputSpec
 from .interface import Interface
 from .plain import plain_layers
+from .static import make_static
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,17 @@ def freeze(model: Any, interface: Interface, mode: str) -> Frozen:
         traced = tf.function(serve, autograph=False).get_concrete_function(*specs)
     frozen = convert_variables_to_constants_v2(traced, lower_control_flow=False)
     batch = interface.inputs[0].shape[0]
-    for name, tensor in zip(names, frozen.outputs, strict=True):
+    graph, outputs = frozen.graph.as_graph_def(), frozen.outputs
+    loops = any(node.op in ("While", "StatelessWhile") for node in graph.node)
+    if loops and not isinstance(model, keras.Model):
+        graph = make_static(frozen, batch)
+        with tf.Graph().as_default():
+            outputs = tf.graph_util.import_graph_def(graph, {}, [tensor.name for tensor in outputs], name="")
+    for name, tensor in zip(names, outputs, strict=True):
         if tensor.shape.rank is None or None in tensor.shape.as_list() or tensor.shape[:1] != [batch]:
             raise ModelError(
                 f"Output {name} has the shape {tensor.shape}: expected fixed sizes, the batch of {batch} first."
             )
-    graph = frozen.graph.as_graph_def()
     for node in [*graph.node, *(node for function in graph.library.function for node in function.node_def)]:
         node.attr.pop("_gradient_op_type", None)  # a custom gradient is known to this process alone, and of no use
     ids = embedding_sizes(graph)
@@ -66,9 +72,9 @@ def freeze(model: Any, interface: Interface, mode: str) -> Frozen:
         inputs=tuple(replace(s, ids=ids.get(p)) for s, p in zip(interface.inputs, placeholders, strict=True)),
         input_tensors=tuple(tensor.name for tensor in frozen.inputs),
         outputs=tuple(names),
-        output_tensors=tuple(tensor.name for tensor in frozen.outputs),
-        classes=frozen.outputs[0].shape[-1] if len(names) == 1 and frozen.outputs[0].shape.rank > 1 else None,
-        loops=any(node.op in ("While", "StatelessWhile") for node in graph.node),
+        output_tensors=tuple(tensor.name for tensor in outputs),
+        classes=outputs[0].shape[-1] if len(names) == 1 and outputs[0].shape.rank > 1 else None,
+        loops=loops,
     )
 
 

@@ -15,7 +15,7 @@ from .interface import Interface, interface_of
 from .job import Prepared, Request, Steps
 from .plain import full_precision
 
-_CHUNK = 128  # samples that Keras answers at once
+_MANY = 128  # samples that Keras answers at once
 
 
 def prepare(model: Any, request: Request, steps: Steps) -> Prepared:
@@ -43,13 +43,28 @@ def _trace(model: Any, data: Dataset, tokenizer: Tokenizer | None, request: Requ
     _check_companions(request, tokenizer, frozen.inputs, classes)
     fitted = fit(data, frozen.inputs, classes, request.seed)
     steps.begin("ask Keras")
-    # In the flatbuffer's own batches, for some models mix the samples of a batch.
-    reference = ask(interface, fitted.probes, request.batch)
+    batch = _batch_for_keras(interface, fitted.probes, request.batch)
+    reference = ask(interface, fitted.probes, batch)
     accuracy = None
     if fitted.truth is not None:
-        (outputs,) = ask(interface, fitted.test, _CHUNK if interface.batched else request.batch).values()
+        (outputs,) = ask(interface, fitted.test, batch).values()
         accuracy = float((predicted(outputs) == fitted.truth).mean())
     return Prepared(frozen, fitted, reference, accuracy, interface.weight_bytes)
+
+
+def _batch_for_keras(interface: Interface, probes: tuple[Array, ...], batch: int) -> int:
+    """Many samples at once, for eager Keras is slow; but the flatbuffer's own batch where the model takes no other one,
+    or where the samples of a batch have to do with each other."""
+    few = tuple(x[: 2 * batch] for x in probes)
+    if not interface.batched or len(few[0]) == batch:
+        return batch
+    alone = ask(interface, few, batch)
+    try:
+        together = ask(interface, few, 2 * batch)
+    except Exception:  # whatever a model raises that was written for one batch
+        return batch
+    same = all(np.allclose(together[name], alone[name], 1e-4, 1e-4) for name in alone)
+    return max(batch, _MANY) if same else batch
 
 
 def ask(interface: Interface, samples: tuple[Array, ...], batch: int) -> dict[str, Array]:
@@ -57,6 +72,7 @@ def ask(interface: Interface, samples: tuple[Array, ...], batch: int) -> dict[st
     import tensorflow as tf
 
     count = len(samples[0])
+    batch = min(batch, count) if interface.batched else batch
     found: dict[str, list[Array]] = {}
     for start in range(0, count, batch):
         rows = np.minimum(np.arange(start, start + batch), count - 1)

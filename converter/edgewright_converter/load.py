@@ -63,11 +63,23 @@ def load_model(source: str, trust: bool) -> Any:
             raise ModelError(f"{source} returned a {type(model).__name__}: expected a keras.Model.")
         return model
     try:
-        return keras.models.load_model(_with_suffix(source, kind), compile=False, safe_mode=not trust)
+        # Keras saves its operations into an .h5 under names that it does not look up there.
+        own = _operations() if kind == "h5" else None
+        return keras.models.load_model(_with_suffix(source, kind), own, compile=False, safe_mode=not trust)
     except EdgewrightError:
         raise
     except Exception as error:  # Keras raises ValueError, TypeError, KeyError, NotImplementedError, OSError …
         raise ModelError(_explain(source, str(error))) from error
+
+
+def _operations() -> dict[str, Any]:
+    """The classes of keras.ops, such as NotEqual, which makes the mask of an Embedding."""
+    from keras.src import ops
+    from keras.src.ops.operation import Operation
+
+    modules = [module for module in vars(ops).values() if getattr(module, "__name__", "").startswith("keras.src.ops.")]
+    classes = [value for module in modules for value in vars(module).values() if isinstance(value, type)]
+    return {c.__name__: c for c in classes if issubclass(c, Operation) and c.__module__.startswith("keras.src.ops.")}
 
 
 def _with_suffix(source: str, kind: str) -> str:

@@ -30,7 +30,7 @@ class Outcome:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; `from_dict` turns them back."""
-        return asdict(self)
+        return {**asdict(self), "skipped": [asdict(entry) for entry in self.skipped]}
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> "Outcome":

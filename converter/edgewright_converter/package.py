@@ -38,7 +38,7 @@ def write_bundle(finished: Finished, request: Request, name: str, source_sha256:
                 path=MODEL,
                 layout="cpu",
                 mode=recipe.quantize.mode,
-                min_runtime=finished.min_runtime or "unknown",
+                min_runtime=finished.min_runtime or "",
                 inputs=finished.inputs,
                 outputs=finished.outputs,
             ),

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -100,10 +100,11 @@ def convert(
         steps = Steps(tell)
         prepared = prepare(model, request, steps)
         seconds = steps.end()
+        request = replace(request, data=None)  # the child has no use for it, and a pipeline cannot go there
     elif data is not None and not isinstance(data, str | Path | Dataset):
         from .data import load_data
 
-        request = _replace(request, data=load_data(data, words, list(request.labels) if request.labels else None))
+        request = replace(request, data=load_data(data, words, list(request.labels) if request.labels else None))
     finished: Finished = run_isolated(_convert_in_child, (request, prepared), timeout_s, tell)
     digest = sha256_hex(prepared.frozen.graph) if prepared is not None else _hash_source(str(model), kind)
     manifest = write_bundle(finished, request, name, digest, path)
@@ -120,12 +121,6 @@ def _convert_in_child(request: Request, prepared: Prepared | None, tell: Progres
     from .back import finish
 
     return finish(prepared, request, steps)
-
-
-def _replace(request: Request, **changes: Any) -> Request:
-    import dataclasses
-
-    return dataclasses.replace(request, **changes)
 
 
 def _add(first: dict[str, float], second: dict[str, float]) -> dict[str, float]:

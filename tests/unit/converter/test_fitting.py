@@ -34,7 +34,7 @@ def test_chooses_calibration_and_probes_by_the_seed() -> None:
 def test_without_data_samples_are_drawn_within_the_embedding() -> None:
     mask = InputSpec("mask", (2, 4), "int32")
     tokens, masks, floats = fit(Dataset(), (TOKENS, mask, EXTRA), 3, 0).probes
-    assert (0 <= tokens).all()
+    assert (tokens >= 0).all()
     assert (tokens < 10).all()
     assert set(np.unique(masks)) == {0, 1}
     assert floats.dtype == np.float32

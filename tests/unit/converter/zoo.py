@@ -97,7 +97,9 @@ def conv2d() -> keras.Model:
 
 def _recurrent(layer: Any, mask: bool = False) -> keras.Model:
     tokens = keras.Input((LENGTH,), dtype="int32", name="tokens")
-    return keras.Model(tokens, layers.Dense(3, activation="softmax")(layer(layers.Embedding(WORDS, 16, mask_zero=mask)(tokens))))
+    return keras.Model(
+        tokens, layers.Dense(3, activation="softmax")(layer(layers.Embedding(WORDS, 16, mask_zero=mask)(tokens)))
+    )
 
 
 def lstm() -> keras.Model:

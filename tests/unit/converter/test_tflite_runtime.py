@@ -1,0 +1,92 @@
+"""What is converted for a `…-tflite` target really loads in tflite-runtime 2.14, and answers within the tolerance."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from unit.converter.test_zoo import NAMES, convert
+
+from edgewright_converter.flatbuffer import read
+from edgewright_converter.recipe import builtin_recipes
+from edgewright_converter.targets import version_key
+
+pytestmark = pytest.mark.slow
+
+LOAD = """
+import sys
+from pathlib import Path
+import numpy as np
+from tflite_runtime.interpreter import Interpreter
+
+for path in sorted(Path(sys.argv[1]).glob("*.tflite")):
+    golden = np.load(path.with_suffix(".npz"))
+    try:
+        interpreter = Interpreter(model_path=str(path), num_threads=1)
+        interpreter.allocate_tensors()
+        inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+        apart = np.zeros(len(outputs))
+        for sample in range(len(golden["in0"])):
+            for number, tensor in enumerate(inputs):
+                interpreter.set_tensor(tensor["index"], golden[f"in{number}"][sample])
+            interpreter.invoke()
+            for number, tensor in enumerate(outputs):
+                found = interpreter.get_tensor(tensor["index"]).astype(float)
+                difference = np.abs(found - golden[f"out{number}"][sample].astype(float)).max()
+                apart[number] = max(apart[number], difference * (tensor["quantization"][0] or 1))
+        print(path.stem, "apart" if (apart > golden["atol"]).any() else "ok", *apart)
+    except (ValueError, RuntimeError) as error:
+        print(path.stem, "refused", *str(error).split())
+"""
+
+
+@pytest.fixture(scope="module")
+def old_runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment with tflite-runtime 2.14."""
+    if sys.version_info >= (3, 12):
+        pytest.skip("tflite-runtime 2.14 has no wheel for Python 3.12 and later")
+    folder = tmp_path_factory.mktemp("tflite")
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    python = folder / "bin" / "python"
+    packages = ["tflite-runtime==2.14.0", "numpy<2"]
+    installed = subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], capture_output=True, check=False)
+    if installed.returncode:
+        pytest.skip(f"tflite-runtime 2.14 cannot be installed here: {installed.stderr.decode().strip()[-200:]}")
+    return python
+
+
+def run(python: Path, folder: Path) -> dict[str, str]:
+    """What the old runtime says of each model in the folder: ok, apart or refused."""
+    done = subprocess.run([python, "-c", LOAD, str(folder)], capture_output=True, text=True, check=True)
+    return {line.split()[0]: line.split()[1] for line in done.stdout.splitlines()}
+
+
+@pytest.mark.parametrize("recipe", builtin_recipes())
+def test_every_model_of_the_zoo_loads_and_answers(old_runtime: Path, recipe: str, tmp_path: Path) -> None:
+    from unit.converter import zoo
+
+    names = [name for name in NAMES if (name, recipe) != ("transformer", "int16x8")]  # refused: see test_zoo.py
+    for name in names:
+        finished = convert(zoo.build(name), zoo.samples(name), recipe, target="rpi4-tflite")
+        (tmp_path / f"{name}.tflite").write_bytes(finished.model)
+        ends = [("in", finished.golden.inputs), ("out", finished.golden.outputs)]
+        arrays = {f"{end}{number}": array for end, group in ends for number, array in enumerate(group)}
+        np.savez(tmp_path / f"{name}.npz", **arrays, atol=np.array(finished.golden.atol))
+    assert run(old_runtime, tmp_path) == dict.fromkeys(names, "ok")
+
+
+def test_what_is_above_the_old_runtime_is_known_to_be(old_runtime: Path, tmp_path: Path) -> None:
+    """The other way round: a model whose lowest runtime is said to be newer than 2.14 is refused there."""
+    from unit.converter import zoo
+
+    for name in ("lstm", "functional", "transformer"):
+        finished = convert(zoo.build(name), zoo.samples(name), "dynamic-int8", target="rpi4")
+        (tmp_path / f"{name}.tflite").write_bytes(finished.model)
+        np.savez(tmp_path / f"{name}.npz", in0=finished.golden.inputs[0], out0=finished.golden.outputs[0], atol=np.inf)
+    newer = {
+        path.stem: "refused" if version_key(read(path.read_bytes()).min_runtime or "9") > (2, 14, 0) else "ok"
+        for path in tmp_path.glob("*.tflite")
+    }
+    assert run(old_runtime, tmp_path) == newer
+    assert "refused" in newer.values()

@@ -78,18 +78,30 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--progress", action="store_true", help="JSON lines on stderr")
 
 
-def _add_store(parser: argparse.ArgumentParser) -> None:
+def _add_home(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--home", type=Path, required=True, help="the device's folder")
 
 
-def _add_store_name(parser: argparse.ArgumentParser) -> None:
-    _add_store(parser)
+def _add_change(parser: argparse.ArgumentParser) -> None:
+    _add_home(parser)
+    parser.add_argument("--host", default="", help="who asks, for others to know whom they wait for")
+    parser.add_argument("--wait", type=float, default=60.0, help="seconds, where another one changes the store")
+    parser.add_argument("--progress", action="store_true", help="JSON lines on stderr")
+
+
+def _add_flash(parser: argparse.ArgumentParser) -> None:
+    _add_change(parser)
+    parser.add_argument("--engine", default="auto", help="auto, litert or tflite")
+
+
+def _add_rollback(parser: argparse.ArgumentParser) -> None:
+    _add_flash(parser)
     parser.add_argument("name")
 
 
-def _add_store_id(parser: argparse.ArgumentParser) -> None:
-    _add_store_name(parser)
-    parser.add_argument("id")
+def _add_gc(parser: argparse.ArgumentParser) -> None:
+    _add_change(parser)
+    parser.add_argument("--dry-run", action="store_true", help="say what would go, and leave it")
 
 
 _COMMANDS = {
@@ -97,11 +109,11 @@ _COMMANDS = {
     "verify": ("hash every file, run the golden samples", _add_verify),
     "run": ("answer one question", _add_run),
     "bench": ("measure start, latency, memory and, with data, the score", _add_bench),
-    "store-missing": ("which of the SHA-256 in the JSON list on stdin are not here", _add_store),
-    "store-install": ("assemble the release whose manifest.json is on stdin", _add_store),
-    "store-activate": ("make a release the current one of its model", _add_store_id),
-    "store-rollback": ("make the previous release the current one", _add_store_name),
-    "store-list": ("all models and their releases", _add_store),
+    "store-flash": ("install what is asked for on stdin (request.py), check it and use it", _add_flash),
+    "store-install": ("assemble the release asked for on stdin, without using it", _add_change),
+    "store-rollback": ("check the previous release and use it again", _add_rollback),
+    "store-gc": ("delete what no current or previous release needs", _add_gc),
+    "store-list": ("all models and their releases", _add_home),
 }
 
 

@@ -6,10 +6,16 @@ Imports are inside: a command pays, in time and memory, for what it needs and no
 import json
 import sys
 from argparse import Namespace
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from .bundle import Bundle
 from .errors import InputError
+
+if TYPE_CHECKING:
+    from .store import Store
 
 
 def info(arguments: Namespace) -> dict[str, Any]:
@@ -36,16 +42,8 @@ def info(arguments: Namespace) -> dict[str, Any]:
 
 
 def verify(arguments: Namespace) -> dict[str, Any]:
-    from .check import check_budget, check_golden
-    from .model import load_model
-
     bundle = _bundle(arguments)
-    bundle.verify()
-    with load_model(bundle, arguments.engine, arguments.threads) as engine:
-        document = {**_about(bundle), "engine": engine.name, "golden": check_golden(engine, bundle), "budget": None}
-        if arguments.budget:
-            document["budget"] = check_budget(engine, bundle)
-    return document
+    return {**_about(bundle), **_check(bundle, arguments.engine, arguments.threads, arguments.budget)}
 
 
 def run(arguments: Namespace) -> dict[str, Any]:
@@ -75,42 +73,82 @@ def bench(arguments: Namespace) -> dict[str, Any]:
     ).to_document()
 
 
-def store_missing(arguments: Namespace) -> dict[str, Any]:
-    from .store import Store
-
-    try:
-        hashes = json.load(sys.stdin)
-    except (ValueError, RecursionError) as error:
-        raise InputError("The standard input is no JSON: give a list of SHA-256.") from error
-    if not isinstance(hashes, list) or not all(isinstance(sha256, str) for sha256 in hashes):
-        raise InputError("The standard input is no list of SHA-256: give a JSON list of strings.")
-    return {"missing": Store(arguments.home).missing(hashes)}
-
-
 def store_install(arguments: Namespace) -> dict[str, Any]:
-    from .store import Store
+    from .deploy import install
+    from .request import parse_request
 
-    release = Store(arguments.home).install(sys.stdin.buffer.read())
-    return {"id": release.name, "name": release.parent.name, "path": str(release)}
+    request = parse_request(sys.stdin.buffer.read())
+    with _locked_store(arguments) as store:
+        return install(store, request)
 
 
-def store_activate(arguments: Namespace) -> dict[str, Any]:
-    from .store import Store
+def store_flash(arguments: Namespace) -> dict[str, Any]:
+    from .deploy import flash
+    from .request import parse_request
 
-    previous = Store(arguments.home).activate(arguments.name, arguments.id)
-    return {"name": arguments.name, "current": arguments.id, "previous": previous}
+    request = parse_request(sys.stdin.buffer.read())
+    with _locked_store(arguments) as store:
+        return flash(store, request, _checker(arguments), _teller(arguments))
 
 
 def store_rollback(arguments: Namespace) -> dict[str, Any]:
-    from .store import Store
+    from .deploy import roll_back
 
-    return {"name": arguments.name, "current": Store(arguments.home).rollback(arguments.name)}
+    with _locked_store(arguments) as store:
+        return roll_back(store, arguments.name, _checker(arguments), _teller(arguments))
+
+
+def store_gc(arguments: Namespace) -> dict[str, Any]:
+    from .garbage import collect
+
+    with _locked_store(arguments) as store:
+        return collect(store, arguments.dry_run)
 
 
 def store_list(arguments: Namespace) -> dict[str, Any]:
     from .store import Store
 
     return {"models": Store(arguments.home).models()}
+
+
+@contextmanager
+def _locked_store(arguments: Namespace) -> "Iterator[Store]":
+    from .lock import locked
+    from .store import Store
+
+    tell = _teller(arguments)
+    with locked(arguments.home, arguments.host, arguments.wait, lambda holder: tell(f"waiting for {holder}")):
+        yield Store(arguments.home)
+
+
+def _teller(arguments: Namespace) -> Callable[[str], None]:
+    """Steps of no known length: each says what begins."""
+    return (lambda step: _report(0, 1, step)) if arguments.progress else lambda step: None
+
+
+def _checker(arguments: Namespace) -> Callable[[Path], dict[str, Any]]:
+    """Checks a release in a process of its own: an engine that crashes must not leave anything half done."""
+    from .isolated import isolated
+
+    def check(release: Path) -> dict[str, Any]:
+        bundle = Bundle.open(release)
+        budget = any(limit is not None for limit in bundle.manifest.budget)
+        return isolated(lambda: _check(bundle, arguments.engine, 1, budget))
+
+    return check
+
+
+def _check(bundle: Bundle, engine_name: str, threads: int, budget: bool) -> dict[str, Any]:
+    from .check import check_budget, check_golden
+    from .model import load_model
+
+    bundle.verify()
+    with load_model(bundle, engine_name, threads) as engine:
+        return {
+            "engine": engine.name,
+            "golden": check_golden(engine, bundle),
+            "budget": check_budget(engine, bundle) if budget else None,
+        }
 
 
 def _bundle(arguments: Namespace) -> Bundle:

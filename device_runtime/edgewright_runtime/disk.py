@@ -33,16 +33,18 @@ def make_folder(folder: Path) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
+def replacing(path: Path, mark: str = "") -> Iterator[IO[bytes]]:
     """A binary file to write that takes ``path``'s place when the block ends well, and vanishes otherwise (Ctrl-C too).
 
+    mark: tells this writer from others that may write the same file meanwhile.
     Raises StorageError where the folder refuses.
     """
     # Beside the target, for the last step to be one rename; a fixed name, for a crash to leave one file, not many.
-    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished = path.with_name(f".{path.name}{mark}.unfinished")
     with storage_errors(f"write {path}"):
         try:
-            with unfinished.open("wb") as out:
+            unfinished.unlink(missing_ok=True)
+            with unfinished.open("xb") as out:  # not through a symlink that somebody left there
                 yield out
                 out.flush()
                 os.fsync(out.fileno())

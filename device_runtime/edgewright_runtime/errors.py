@@ -66,6 +66,8 @@ _STORAGE_REASONS = {
     errno.ENOENT: "that folder does not exist: create it or choose another",
     errno.EEXIST: "a file is in the way of that folder: choose another path",
     errno.ENOTDIR: "a part of that path is a file, not a folder: choose another path",
+    errno.ELOOP: "a symlink is in the way, where edgewright keeps files of its own: remove it",
+    errno.ENOTEMPTY: "a folder is in the way of that file: remove it",
     errno.EISDIR: "that path is a folder, not a file: choose another path",
     errno.EFBIG: "the file is too large for that disk: choose another folder",
     errno.ENAMETOOLONG: "the name is too long for that file system: choose a shorter one",

@@ -1,11 +1,11 @@
 """``edgewright flash``: a bundle onto devices."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from .common import complete_devices, json_option, print_json, progress_bar
+from .common import complete_devices, json_option
+from .fleet import on_devices, show_outcomes
 
 
 @click.command(
@@ -18,20 +18,29 @@ from .common import complete_devices, json_option, print_json, progress_bar
 def flash(bundle: Path, devices: tuple[str, ...], engine: str, as_json: bool) -> None:
     """Send BUNDLE to DEVICES, check it there, and use it from then on.
 
-    A model that answers wrongly on a device, or exceeds its budget there, is not used: the one before stays.
+    Only what a device lacks is sent. A model that answers wrongly on a device, or exceeds its budget there, is not
+    used: the one before stays. Several devices are flashed side by side; the exit code is that of the first that
+    failed.
     """
+    from edgewright.flash import FlashReport, parcel
     from edgewright.flash import flash as send
 
-    reports = []
-    for device in devices:
-        with progress_bar() as progress:
-            report = send(bundle, device, engine=engine, progress=progress)
-        reports.append(report)
-        if not as_json:
-            before = f", before {report.previous[:12]}" if report.previous not in (None, report.bundle_id) else ""
-            click.echo(
-                f"{report.device}: {report.name} {report.bundle_id[:12]} is in use{before} "
-                f"({report.blobs_sent} files, {report.sent_bytes:,} bytes sent)"
-            )
-    if as_json:
-        print_json("flash", reports=[asdict(report) for report in reports])
+    with parcel(bundle) as packed:
+        outcomes = on_devices(devices, lambda remote, progress: send(packed, remote, engine=engine, progress=progress))
+
+    def before(report: FlashReport) -> str:
+        return "unchanged" if report.previous == report.bundle_id else (report.previous or "none")[:12]
+
+    def sentence(report: FlashReport) -> str:
+        changed = f", before {before(report)}" if report.previous not in (None, report.bundle_id) else ""
+        sent = f"{report.blobs_sent} files, {report.sent_bytes:,} bytes sent"
+        return f"{report.name} {report.bundle_id[:12]} is in use{changed} ({sent})"
+
+    columns = {
+        "in use": lambda report: f"{report.name} {report.bundle_id[:12]}",
+        "before": before,
+        "files sent": lambda report: str(report.blobs_sent),
+        "bytes sent": lambda report: f"{report.sent_bytes:,}",
+        "seconds": lambda report: f"{report.seconds:.1f}",
+    }
+    show_outcomes("flash", outcomes, as_json, sentence, columns)

@@ -23,7 +23,9 @@ COMMANDS = {
     "demo": "edgewright.cli.demo:demo",
     "device": "edgewright.cli.device:device",
     "flash": "edgewright.cli.flash:flash",
+    "gc": "edgewright.cli.gc:gc",
     "inspect": "edgewright.cli.inspect:inspect",
+    "rollback": "edgewright.cli.rollback:rollback",
     "run": "edgewright.cli.run:run",
 }
 INTERRUPTED = 130

@@ -17,6 +17,7 @@ from unit.models import FlatbufferBuilder, tiny_bundle, write_bundle
 
 from edgewright_runtime.__main__ import execute
 from edgewright_runtime.bundle import Bundle
+from edgewright_runtime.request import pack_request
 
 
 @pytest.fixture
@@ -96,25 +97,39 @@ def test_a_model_by_its_name_after_flashing(
         assert exit_code == 0, document
         return document
 
-    hashes = [entry.sha256 for entry in opened.manifest.files]
-    assert answer(json.dumps(hashes).encode(), "store-missing")["missing"] == hashes
+    everything = [entry.sha256 for entry in opened.manifest.files]
+    assert answer(pack_request(opened.manifest_bytes), "store-flash")["missing"] == everything
     opened.extract(home / "incoming")
-    installed = answer(opened.manifest_bytes, "store-install")
-    assert (installed["id"], installed["name"]) == (opened.id, "tiny")
-    assert Bundle.open(installed["path"]).id == opened.id
-    assert answer(b"", "store-activate", "tiny", opened.id)["current"] == opened.id
+    flashed = answer(pack_request(opened.manifest_bytes), "store-flash")
+    assert (flashed["id"], flashed["name"], flashed["previous"]) == (opened.id, "tiny", None)
+    assert (flashed["engine"], flashed["budget"], len(flashed["golden"])) == ("litert", None, 1)
     assert answer(b"", "store-list")["models"][0]["current"] == opened.id
     assert answer(b"", "run", "tiny", "--text", "weather")["labels"][0]["label"] == "weather"
     assert answer(b"", "info")["home"]["models"][0]["name"] == "tiny"
     assert _failure(capsys, "store-rollback", "tiny", "--home", home)[:2] == (3, "InputError")
+    assert answer(b"", "store-gc")["removed"] == []
 
 
-@pytest.mark.parametrize("stdin", ["", "3", '"x"', "[3]", "[" * 100_000, '["../x"]'])
-def test_standard_input_that_is_no_list_of_hashes(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stdin: str
+def test_a_release_beside_the_one_in_use(
+    capsys: pytest.CaptureFixture[str], bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
-    assert _failure(capsys, "store-missing", "--home", tmp_path)[:2] == (3, "InputError")
+    opened = Bundle.open(bundle)
+    request = pack_request(opened.manifest_bytes, [opened.read(entry.path) for entry in opened.manifest.files])
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(request)))
+    _, installed, err = _execute(capsys, "store-install", "--home", tmp_path / "home", "--progress")
+    assert (installed["missing"], Bundle.open(installed["path"]).id) == ([], opened.id)
+    assert err == ""
+    (model,) = _execute(capsys, "store-list", "--home", tmp_path / "home")[1]["models"]
+    assert (model["current"], len(model["releases"])) == (None, 1)
+
+
+@pytest.mark.parametrize("kind", ["flash", "install"])
+def test_standard_input_that_is_no_request(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"nonsense")))
+    assert _failure(capsys, f"store-{kind}", "--home", tmp_path / "home")[:2] == (3, "InputError")
+    assert not (tmp_path / "home").exists()
 
 
 @pytest.mark.parametrize(
@@ -128,7 +143,7 @@ def test_standard_input_that_is_no_list_of_hashes(
         ["bench", "x", "--min-runs", "many"],
         ["verify", "x", "--fast"],
         ["verify", "x", "--bud"],
-        ["store-activate", "tiny", "--home", "x"],
+        ["store-rollback", "--home", "x"],
         ["store-list"],
     ],
 )
@@ -137,12 +152,12 @@ def test_wrong_usage(capsys: pytest.CaptureFixture[str], arguments: list[str]) -
 
 
 def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in (["--help"], ["run", "--help"], ["store-activate", "--help"]):
+    for arguments in (["--help"], ["run", "--help"], ["store-rollback", "--help"]):
         with pytest.raises(SystemExit) as left:
             execute(arguments)
         assert left.value.code == 0
     out = capsys.readouterr().out
-    for command in ("info", "verify", "run", "bench", "store-missing", "store-install", "store-rollback"):
+    for command in ("info", "verify", "run", "bench", "store-flash", "store-install", "store-gc"):
         assert command in out
 
 

@@ -1,0 +1,64 @@
+"""Flashing and rolling back, as seen from the device: whole, checked, and only then in use.
+
+``check`` runs a release's golden samples and budget, and raises where they do not hold: then the model in use stays.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .errors import StorageError
+from .manifest import FileEntry, parse_manifest
+from .request import Request
+from .store import Store
+
+Check = Callable[[Path], dict[str, Any]]
+Tell = Callable[[str], None]
+
+
+def install(store: Store, request: Request) -> dict[str, Any]:
+    """The SHA-256 still to be sent as "missing"; where there are none, also "id", "name" and "path" of the release.
+
+    Raises InputError, BundleError for the manifest, StorageError.
+    """
+    manifest = parse_manifest(request.manifest)
+    store.receive(request.contents)
+    missing = store.accept(manifest.files)
+    if missing:
+        _require_room(store, [entry for entry in manifest.files if entry.sha256 in missing])
+        return {"missing": missing}
+    release = store.assemble(request.manifest)
+    return {"missing": [], "id": release.name, "name": manifest.name, "path": str(release)}
+
+
+def flash(store: Store, request: Request, check: Check, tell: Tell) -> dict[str, Any]:
+    """As ``install``; then check, and make it the model in use. "previous": the id of the one before."""
+    tell("assembling")
+    installed = install(store, request)
+    if installed["missing"]:
+        return installed
+    tell("checking")
+    checked = check(Path(installed["path"]))
+    tell("switching over")
+    return {**installed, **checked, "previous": store.activate(installed["name"], installed["id"])}
+
+
+def roll_back(store: Store, name: str, check: Check, tell: Tell) -> dict[str, Any]:
+    """Use the model before once more, if it still passes its check. Raises InputError where there is none."""
+    before = store.current(name).name
+    tell("checking")
+    checked = check(store.previous(name))
+    tell("switching over")
+    return {"name": name, "id": store.roll_back(name), "previous": before, **checked}
+
+
+def _require_room(store: Store, lacking: list[FileEntry]) -> None:
+    needed_bytes = sum({entry.sha256: entry.size_bytes for entry in lacking}.values())
+    disk = os.statvfs(store.home)
+    free_bytes = disk.f_bavail * disk.f_frsize
+    if needed_bytes > free_bytes:
+        raise StorageError(
+            f"{store.home} has {free_bytes / 1e6:.1f} MB of free space, the bundle needs {needed_bytes / 1e6:.1f} MB: "
+            "free some, for instance with `edgewright gc`."
+        )

@@ -1,84 +1,81 @@
-"""``device setup``: a virtual environment with one engine, and the runtime's files. Safe to repeat and to interrupt.
+"""``device setup``: an environment with one engine, and the runtime's files. Safe to repeat and to interrupt.
 
-An environment is made in a folder of its own, named by what is in it, and the symlink ``venv`` points to it only after
-the engine has been imported there: a set-up that fails leaves the device as it was.
+The device needs Python and nothing else: the host fetches the wheels, and sends what the interpreter imports of them as
+one file. An environment is a folder of its own, named by what is in it, and the symlink ``venv`` points to it only
+after the engine has been imported there: a set-up that fails leaves the device as it was.
 """
 
 import json
-from dataclasses import dataclass, replace
+import re
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from edgewright_runtime.hashing import sha256_hex
+from edgewright_runtime.hashing import hash_file, sha256_hex
 
 from .devices import Device
-from .errors import DeviceError, InputError
+from .engines import NUMPY_MACHINES, Choice, choose
+from .errors import DeviceError, EngineError, StorageError
+from .probe import Probe, probe
 from .progress import Progress, silent
 from .remote import Remote, connected
 from .runtime_archive import runtime_archive
+from .site_archive import FORMAT, site_archive
+from .wheels import WheelTag, fetch_wheels
 
-_PIP_TIMEOUT_S = 1800.0  # 45 MB and unpacking them on a slow card
+_INSTALL_TIMEOUT_S = 600.0  # 60 MB onto a slow card, and the first import from there
 _VENV_TIMEOUT_S = 300.0
+_PIP_TIMEOUT_S = 1800.0
 _PIP_OPTIONS = ("--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--quiet")
 
 
 @dataclass(frozen=True)
-class EnginePackage:
-    """What an engine needs. requirements: installed without dependencies; pythons: first and last minor version."""
-
-    requirements: tuple[str, ...]
-    module: str
-    pythons: tuple[tuple[int, int], tuple[int, int]]
-    machines: tuple[str, ...]
-
-    def fits(self, python: tuple[int, int], machine: str) -> bool:
-        """Whether there are wheels for this Python and machine."""
-        return self.pythons[0] <= python <= self.pythons[1] and machine in self.machines
-
-
-ENGINES = {
-    # 2.3.0 has every operator version of TensorFlow 2.21. Its interpreter imports numpy alone: flatbuffers, protobuf,
-    # tqdm and ml_dtypes serve its converter tools.
-    "litert": EnginePackage(
-        ("ai-edge-litert==2.3.0", "numpy>=1.23.2,<3"),
-        "ai_edge_litert.interpreter",
-        ((3, 10), (3, 14)),
-        ("x86_64", "aarch64"),
-    ),
-    # The last tflite-runtime; its extension module was built against numpy 1.
-    "tflite": EnginePackage(
-        ("tflite-runtime==2.14.0", "numpy>=1.23.2,<2"),
-        "tflite_runtime.interpreter",
-        ((3, 9), (3, 11)),
-        ("x86_64", "aarch64", "armv7l"),
-    ),
-}
-
-
-@dataclass(frozen=True)
 class SetupReport:
-    """What a set-up found and did. changes: sentences, empty where everything was there already."""
+    """What a set-up found and did. python: the version; changes: sentences, empty where all was there already."""
 
     device: str
     engine: str
     python: str
     machine: str
     home: str
-    changes: tuple[str, ...] = ()
+    changes: tuple[str, ...]
 
 
-def setup(device: str | Device | Remote, *, engine: str = "auto", progress: Progress = silent) -> SetupReport:
-    """Make a device able to run bundles. engine: "litert", "tflite", or "auto" for the first that fits the device.
+def setup(
+    device: str | Device | Remote,
+    *,
+    engine: str = "auto",
+    python: str | None = None,
+    online: bool = False,
+    progress: Progress = silent,
+) -> SetupReport:
+    """Make a device able to run bundles.
 
-    Raises InputError for an unknown engine, DeviceError where the device has no Python, network or wheel for it,
-    StorageError where it refuses to write.
+    engine: "litert", "tflite", or "auto" for the first that fits the device. python: the path of the interpreter there,
+    instead of the first that fits. online: let the device's own pip install into a virtual environment.
+
+    Raises InputError for an unknown engine, DeviceError where nothing fits the device or the wheels are not to be had,
+    EngineError where the device cannot import the engine, StorageError where a disk refuses.
     """
     with connected(device) as remote:
         progress("looking at the device", 0.0)
-        facts = remote.bootstrap("look")
-        chosen = _choose(remote.name, engine, facts)
-        report = SetupReport(remote.name, chosen, facts["python"], facts["machine"], str(remote.home))
-        report = _make_environment(remote, ENGINES[chosen], facts, report, progress)
-        return _copy_runtime(remote, facts, report, progress)
+        facts = probe(remote, python=python)
+        choice = choose(remote.name, facts, engine=engine, python=python)
+        name = _environment_name(choice, online)
+        changes = []
+        if facts.environment != name or choice.package.distribution not in (facts.engines or ()):
+            make = _install_online if online else _install
+            changes.append(make(remote, choice, name, facts, progress))
+        progress("copying the runtime", 0.95)
+        digest = runtime_archive().digest
+        if facts.runtime != digest or not _answers(remote):
+            remote.install_runtime()
+            remote.call("info")
+            changes.append(f"copied the runtime {digest[:12]}")
+        progress("done", 1.0)
+        return SetupReport(
+            remote.name, choice.engine, choice.python.version, choice.machine, str(remote.home), tuple(changes)
+        )
 
 
 def purge(device: str | Device | Remote) -> list[str]:
@@ -87,66 +84,96 @@ def purge(device: str | Device | Remote) -> list[str]:
         return list(remote.bootstrap("purge")["removed"])
 
 
-def _choose(name: str, engine: str, facts: dict[str, Any]) -> str:
-    if engine != "auto" and engine not in ENGINES:
-        raise InputError(f"No engine is called {engine}: choose one of auto, {', '.join(ENGINES)}.")
-    for candidate in ENGINES if engine == "auto" else (engine,):
-        if ENGINES[candidate].fits(_minor(facts["python"]), facts["machine"]):
-            return candidate
-    offers = "; ".join(
-        f"{candidate} needs Python 3.{first} to 3.{last} on {'/'.join(package.machines)}"
-        for candidate, package in ENGINES.items()
-        for first, last in [(package.pythons[0][1], package.pythons[1][1])]
-    )
-    raise DeviceError(
-        f"{name} has Python {facts['python']} on {facts['machine']}, and {offers}: install another Python there"
-        + (", or leave out --engine." if engine != "auto" else ".")
+def _environment_name(choice: Choice, online: bool) -> str:
+    """The same for whatever makes the same environment."""
+    content = [FORMAT, online, choice.requirements, choice.python.path, choice.python.minor, choice.system_numpy]
+    return f"{choice.engine}-{sha256_hex(json.dumps(content).encode())[:12]}"
+
+
+def _install(remote: Remote, choice: Choice, name: str, facts: Probe, progress: Progress) -> str:
+    """Send the packages as one file. Returns the change."""
+    tag = WheelTag(choice.python.minor, choice.machine)
+    progress(f"fetching {' and '.join(choice.requirements)} for Python 3.{tag.minor} on {tag.machine}", 0.05)
+    wheels = _fetch(remote, choice, tag)
+    progress("packing", 0.45)
+    archive = site_archive(wheels, tag.minor)
+    _check_room(remote, archive, facts)
+    progress(f"sending {archive.stat().st_size / 1e6:.0f} MB", 0.55)
+    digest = hash_file(archive)
+    remote.transport.put(archive, remote.home / "incoming" / digest)
+    progress("installing", 0.8)
+    system = "true" if choice.system_numpy else "false"
+    arguments = (name, digest, choice.python.path, f"3.{tag.minor}", system, choice.package.module)
+    _expect_import(remote, choice, remote.bootstrap("install", *arguments, timeout_s=_INSTALL_TIMEOUT_S))
+    return f"installed {choice.package.requirement} for Python {choice.python.version}"
+
+
+def _fetch(remote: Remote, choice: Choice, tag: WheelTag) -> list[Path]:
+    try:
+        return fetch_wheels(choice.requirements, tag)
+    except DeviceError as error:
+        if choice.machine not in NUMPY_MACHINES and "found for numpy" in str(error):
+            raise DeviceError(
+                f"No wheel of numpy exists for {choice.machine}, and {choice.python.path} on {remote.name} has none: "
+                f"run `sudo apt-get install python3-numpy` there, or `edgewright device setup {remote.name} --online`, "
+                "or install the 64-bit system."
+            ) from error
+        raise
+
+
+def _check_room(remote: Remote, archive: Path, facts: Probe) -> None:
+    unpacked_bytes = int.from_bytes(archive.read_bytes()[-4:], "little")  # how a gzip file ends
+    needed_bytes = archive.stat().st_size + unpacked_bytes
+    if facts.storage_free_bytes is not None and facts.storage_free_bytes < needed_bytes:
+        raise StorageError(
+            f"{remote.name} has {facts.storage_free_bytes / 1e6:.0f} MB free where {remote.home} is, and the engine "
+            f"needs {needed_bytes / 1e6:.0f} MB: free some space there."
+        )
+
+
+def _expect_import(remote: Remote, choice: Choice, answer: dict[str, Any]) -> None:
+    """Raises EngineError with what the device's Python said (``Failed`` in bootstrap.py), and what to do about it."""
+    reason = answer.get("failed")
+    if reason is None:
+        return
+    library = re.search(r"(lib[\w+-]+)\.so[.\d]*: cannot open shared object file", reason)
+    if library:
+        remedy = f"install {library[1]} there (Debian: `sudo apt-get install libstdc++6 libgcc-s1`)"
+    elif "not found (required by" in reason:
+        remedy = "install a newer system there"
+    elif reason == "ended by signal 4":
+        remedy = "its processor lacks instructions that the engine uses: choose another engine or board"
+    else:
+        remedy = "try another engine with --engine, or another interpreter with --python"
+    raise EngineError(
+        f"{choice.package.requirement} is on {remote.name}, but {choice.python.path} cannot import it "
+        f"({reason[:300]}): {remedy}."
     )
 
 
-def _make_environment(
-    remote: Remote, package: EnginePackage, facts: dict[str, Any], report: SetupReport, progress: Progress
-) -> SetupReport:
-    minor = _minor(facts["python"])
-    digest = sha256_hex(json.dumps([package.requirements, minor]).encode())
-    folder = f"{report.engine}-{digest[:12]}"
-    environment = remote.home / "environments" / folder
+def _install_online(remote: Remote, choice: Choice, name: str, facts: Probe, progress: Progress) -> str:
+    """Let the device make a virtual environment and use its pip. Returns the change."""
+    environment = remote.home / "environments" / name
     python = str(environment / "bin/python")
-    if facts["environment"] == folder and _works(remote, python, package):
-        return report
     progress("making the virtual environment", 0.05)
+    system = ["--system-site-packages"] if choice.system_numpy else []
     _run(
         remote,
-        [remote.transport.python, "-m", "venv", "--clear", str(environment)],
+        [choice.python.path, "-m", "venv", "--clear", *system, str(environment)],
         "making a virtual environment",
-        "see whether its disk is full; on Debian, install python3-venv there",
+        "see whether its disk is full, or run it without --online; on Debian, python3-venv is needed there",
         _VENV_TIMEOUT_S,
     )
-    progress(f"installing {package.requirements[0]}", 0.3)
+    progress(f"installing {choice.package.requirement}", 0.3)
     _run(
         remote,
-        [python, "-I", "-m", "pip", "install", *_PIP_OPTIONS, *package.requirements],
-        f"installing {' and '.join(package.requirements)}",
-        "see whether the device has a network and room on its disk",
+        [python, "-I", "-m", "pip", "install", *_PIP_OPTIONS, *choice.requirements],
+        f"installing {' and '.join(choice.requirements)}",
+        "see whether the device has a network and room on its disk, or run it without --online",
         _PIP_TIMEOUT_S,
     )
-    if not _works(remote, python, package):
-        raise DeviceError(f"{package.requirements[0]} was installed on {remote.name}, but Python cannot import it.")
-    remote.bootstrap("use", folder)
-    change = f"installed {package.requirements[0]} in a virtual environment"
-    return replace(report, changes=(*report.changes, change))
-
-
-def _copy_runtime(remote: Remote, facts: dict[str, Any], report: SetupReport, progress: Progress) -> SetupReport:
-    progress("copying the runtime", 0.9)
-    digest = runtime_archive().digest
-    if facts["runtime"] == digest and _answers(remote):
-        progress("done", 1.0)
-        return report
-    remote.install_runtime()
-    remote.call("info")
-    progress("done", 1.0)
-    return replace(report, changes=(*report.changes, f"copied the runtime {digest[:12]}"))
+    _expect_import(remote, choice, remote.bootstrap("use", name, choice.package.module, timeout_s=_INSTALL_TIMEOUT_S))
+    return f"installed {choice.package.requirement} with the device's own pip"
 
 
 def _answers(remote: Remote) -> bool:
@@ -157,11 +184,6 @@ def _answers(remote: Remote) -> bool:
     return True
 
 
-def _works(remote: Remote, python: str, package: EnginePackage) -> bool:
-    argv = [python, "-I", "-c", f"import numpy, {package.module}"]
-    return remote.transport.run(argv, timeout_s=120.0).returncode == 0
-
-
 def _run(remote: Remote, argv: list[str], what: str, remedy: str, timeout_s: float) -> None:
     completed = remote.transport.run(argv, timeout_s=timeout_s)
     if completed.returncode != 0:
@@ -169,8 +191,3 @@ def _run(remote: Remote, argv: list[str], what: str, remedy: str, timeout_s: flo
         lines = [line.strip() for line in talk.splitlines() if line.strip()]
         decisive = [line for line in lines if "error" in line.lower()] or lines or [f"exit code {completed.returncode}"]
         raise DeviceError(f"On {remote.name}, {what} failed ({decisive[-1][:300]}): {remedy}.")
-
-
-def _minor(python: str) -> tuple[int, int]:
-    major, minor = python.split(".")[:2]
-    return int(major), int(minor)

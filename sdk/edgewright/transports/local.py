@@ -5,6 +5,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -33,6 +34,8 @@ class LocalTransport:
         self.folder = folder.absolute()
         self.home = PurePosixPath(self.folder)
         self.python = python
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[bytes]] | None = set()  # None: closed
 
     def run(
         self,
@@ -49,7 +52,7 @@ class LocalTransport:
             stdin.write(input)
             stdin.seek(0)
             try:
-                process = _start(argv, self.folder, stdin, stdout)
+                process = self._start(argv, stdin, stdout)
             except FileNotFoundError:
                 return Completed(PROGRAM_NOT_FOUND, b"", f"{argv[0]}: not found".encode())
             except PermissionError:
@@ -65,7 +68,7 @@ class LocalTransport:
                     "see whether the device is busy, then try again."
                 ) from None
             finally:
-                _kill(process)
+                self._end(process)
             stdout.seek(0)
             code = process.returncode
             return Completed(code if code >= 0 else KILLED - code, stdout.read(), stderr)
@@ -78,7 +81,7 @@ class LocalTransport:
             raise InputError(f"Cannot read {local} ({error.strerror}): check the path.") from error
         with source:
             make_folder(target.parent)
-            _copy(source, target)
+            _copy(source, target, mark=f".{os.getpid()}.{threading.get_ident()}")
 
     def get(self, remote: PurePosixPath, local: Path) -> None:
         try:
@@ -89,20 +92,38 @@ class LocalTransport:
             _copy(source, local)
 
     def close(self) -> None:
-        pass
+        with self._lock:
+            running, self._running = self._running or set(), None
+        for process in running:
+            _kill_group(process)
 
+    def _start(self, argv: Sequence[str], stdin: IO[bytes], stdout: IO[bytes]) -> "subprocess.Popen[bytes]":
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(_HOST_ONLY)}
+        with self._lock:
+            if self._running is None:
+                raise TransportError("The connection to the device is closed: connect again.")
+            process = subprocess.Popen(
+                list(argv),
+                cwd=self.folder,
+                env=environment,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+            self._running.add(process)
+        return process
 
-def _start(argv: Sequence[str], folder: Path, stdin: IO[bytes], stdout: IO[bytes]) -> "subprocess.Popen[bytes]":
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(_HOST_ONLY)}
-    return subprocess.Popen(
-        list(argv),
-        cwd=folder,
-        env=environment,
-        stdin=stdin,
-        stdout=stdout,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
+    def _end(self, process: "subprocess.Popen[bytes]") -> None:
+        """End the program and what it started, unless it ended by itself."""
+        with self._lock:
+            if self._running is not None:
+                self._running.discard(process)
+        if process.poll() is None:
+            _kill_group(process)
+            process.wait()
+        if process.stderr is not None:
+            process.stderr.close()
 
 
 def _read_lines(process: "subprocess.Popen[bytes]", deadline: float, on_line: Callable[[bytes], None] | None) -> bytes:
@@ -124,17 +145,12 @@ def _read_lines(process: "subprocess.Popen[bytes]", deadline: float, on_line: Ca
             return bytes(collected)
 
 
-def _kill(process: "subprocess.Popen[bytes]") -> None:
-    """End the program and what it started, unless it ended by itself."""
-    if process.poll() is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    if process.stderr is not None:
-        process.stderr.close()
+def _kill_group(process: "subprocess.Popen[bytes]") -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
-def _copy(source: IO[bytes], target: Path) -> None:
-    with replacing(target) as out:
+def _copy(source: IO[bytes], target: Path, mark: str = "") -> None:
+    with replacing(target, mark) as out:
         while chunk := source.read(CHUNK_BYTES):
             out.write(chunk)

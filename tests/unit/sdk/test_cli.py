@@ -16,7 +16,7 @@ from unit.models import tiny_bundle
 
 from edgewright.cli.main import COMMANDS, LazyGroup, cli, main
 from edgewright.devices import Device, add_device, list_devices
-from edgewright.provision import ENGINES
+from edgewright.engines import ENGINES
 from edgewright.remote import Remote
 from edgewright_runtime.hashing import sha256_hex
 
@@ -164,7 +164,7 @@ def test_devices_from_end_to_end(tmp_path: Path) -> None:
     assert _run("device", "add", "kitchen", f"local:{tmp_path}").exit_code == 0
     assert _run("device", "list").stdout == f"kitchen\tlocal:{tmp_path}\n"
     listed = json.loads(_run("device", "list", "--json").stdout)
-    assert listed["devices"] == [{"name": "kitchen", "uri": f"local:{tmp_path}"}]
+    assert listed["devices"] == [{"name": "kitchen", "uri": f"local:{tmp_path}", "identity": None}]
     assert _run("device", "remove", "kitchen").exit_code == 0
     assert list_devices() == []
 

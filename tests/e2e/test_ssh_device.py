@@ -1,15 +1,14 @@
 """An SSH device as a user meets it: added with its host key, and the same commands as any other device."""
 
 import getpass
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from e2e.job import call, whole_job
 from e2e.ssh_server import HAS_OPENSSH, SshServer, asyncssh_server, openssh_server
-from unit.models import tiny_bundle
 
 from edgewright.cli.main import cli
 from edgewright.devices import Device, find_device, list_devices
@@ -85,39 +84,10 @@ def test_the_command_does_not_trust_a_key_when_nobody_can_be_asked(server: SshSe
 
 @pytest.mark.ssh
 @pytest.mark.skipif(not HAS_OPENSSH, reason="there is no sshd")
-def test_the_whole_job_over_an_ordinary_sshd(tmp_path: Path) -> None:
-    """add → setup → flash → bench → run → show → rollback → remove, as commands."""
-    bundles = [tiny_bundle(tmp_path / f"{seed}.ewb", name="tiny", seed=seed) for seed in (1, 2)]
+@pytest.mark.parametrize("engine", ["litert", "tflite"])
+def test_the_whole_job_over_an_ordinary_sshd(tmp_path: Path, engine: str) -> None:
     with openssh_server(tmp_path / "server", path=os.defpath) as server:
-
-        def call(*arguments: str | Path) -> str:
-            done = CliRunner().invoke(cli, [*map(str, arguments)], catch_exceptions=False)
-            assert done.exit_code == 0, done.output
-            return done.stdout
-
-        call(
-            "device",
-            "add",
-            "kitchen",
-            _uri(server),
-            "--identity",
-            server.client_key,
-            "--fingerprint",
-            server.host_key.fingerprint,
-        )
-        assert (
-            "ai-edge-litert==2.3.0" in json.loads(call("device", "probe", "kitchen", "--json"))["fits"]["requirements"]
-        )
-        assert json.loads(call("device", "setup", "kitchen", "--json"))["changes"]
-        assert json.loads(call("device", "setup", "kitchen", "--json"))["changes"] == []
-        ids = [json.loads(call("flash", bundle, "kitchen", "--json"))["reports"][0]["bundle_id"] for bundle in bundles]
-        (result,) = json.loads(call("bench", bundles[0], "kitchen", "--min-seconds", "0.1", "--json"))["results"]
-        assert len(result["latency_ns"]) >= 50
-        assert json.loads(call("run", "tiny", "kitchen", "--text", "hello", "--json"))["bundle"]["id"] == ids[1]
-        call("rollback", "tiny", "kitchen")
-        assert json.loads(call("run", "tiny", "kitchen", "--text", "hello", "--json"))["bundle"]["id"] == ids[0]
-        (model,) = json.loads(call("device", "show", "kitchen", "--json"))["home"]["models"]
-        assert (model["current"], model["previous"]) == (ids[0], ids[1])
-        call("device", "remove", "kitchen", "--purge")
+        key = server.host_key.fingerprint
+        call("device", "add", "kitchen", _uri(server), "--identity", server.client_key, "--fingerprint", key)
+        whole_job("kitchen", engine, tmp_path)
         assert not (server.folder / "home").exists()
-        assert list_devices() == []

@@ -24,7 +24,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 16 << 10  # more at once makes the kernel map more of a library than is used: 8 MB with 1 MiB
+AGAIN = ".again"  # an environment's second name, for when the first is in use
 IMPORT_TIMEOUT_S = 120
 LOCK_TIMEOUT_S = 60
 OURS = ("venv", "environments", "runtime", "runtimes", "blobs", "releases", "models", "incoming", "data", ".lock")
@@ -47,7 +48,9 @@ def install(home: Path, name: str, digest: str, python: str, minor: str, system:
     python: the interpreter's path; minor: "3.11"; system: "true" if it is to see its own packages too; module: what
     must be importable in the end.
     """
-    archive, folder = home / "incoming" / digest, home / "environments" / name
+    venv, archive = home / "venv", home / "incoming" / digest
+    in_use = venv.is_symlink() and venv.readlink().name == name  # then it is broken, but it is not for us to delete it
+    folder = home / "environments" / (name + AGAIN if in_use else name)
     unfinished = folder.with_name(name + ".unfinished")
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -62,7 +65,7 @@ def install(home: Path, name: str, digest: str, python: str, minor: str, system:
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
         archive.unlink(missing_ok=True)
-    return _use(home, name)
+    return _use(home, folder.name)
 
 
 def use(home: Path, name: str, module: str) -> dict[str, Any]:

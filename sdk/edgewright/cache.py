@@ -14,14 +14,14 @@ from tempfile import TemporaryDirectory
 from edgewright_runtime.errors import storage_errors
 from edgewright_runtime.hashing import hash_file
 
-from .folders import make_folder
+from .folders import make_folder, user_folder
 
 
 class Cache:
     """name: of the part of the cache, below the user's cache folder or $EDGEWRIGHT_CACHE_HOME."""
 
     def __init__(self, name: str) -> None:
-        self.folder = _cache_home() / name
+        self.folder = user_folder("EDGEWRIGHT_CACHE_HOME", "user_cache_dir") / name
 
     def find(self, fits: Callable[[str], bool]) -> Path | None:
         """A file whose name fits, right to the last bit."""
@@ -53,11 +53,3 @@ class Cache:
                     yield Path(folder)
             finally:
                 os.close(descriptor)
-
-
-def _cache_home() -> Path:
-    if os.environ.get("EDGEWRIGHT_CACHE_HOME"):
-        return Path(os.environ["EDGEWRIGHT_CACHE_HOME"])
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("edgewright"))

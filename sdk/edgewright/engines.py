@@ -49,7 +49,7 @@ ENGINES = {
     ),
 }
 NUMPY_MACHINES = ("x86_64", "aarch64")  # there are no wheels for others
-_NUMPY_1 = ((1, 23), (2, 0))  # what tflite-runtime accepts of a device's own
+_NUMPY_1 = ((1, 23), (2, 0))  # what tflite-runtime accepts of a device's own; with 1.19 it fails
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,18 @@ def choose(name: str, probe: Probe, *, engine: str = "auto", python: str | None 
             if _obstacle(ENGINES[candidate], found, probe) is None:
                 return _choice(candidate, found, probe)
     raise DeviceError(_nothing_fits(name, probe, engine))
+
+
+def missing_numpy(name: str, choice: Choice) -> str | None:
+    """What to do where numpy is needed and has no wheels, unless this machine's pip knows a place that has one."""
+    if choice.machine in NUMPY_MACHINES or choice.system_numpy:
+        return None
+    own = choice.python.packages.get("numpy")
+    return (
+        f"There are no wheels of numpy for {choice.machine}, and {choice.python.path} on {name} has "
+        f"{f'numpy {own}' if own else 'none'}: install numpy 1.23 to 1.26 there (Raspberry Pi OS 12: `sudo apt-get "
+        f"install python3-numpy`), or run `edgewright device setup {name} --online`, or install the 64-bit system."
+    )
 
 
 def _choice(engine: str, python: Python, probe: Probe) -> Choice:

@@ -10,9 +10,11 @@ transport with a slow line compresses where that pays (the weights of float mode
 
 import platform
 import time
+from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from threading import Lock
 from typing import Any
@@ -28,7 +30,7 @@ from .progress import Progress, part, silent
 from .remote import Remote, connected
 
 CHANGE_TIMEOUT_S = 900.0  # waiting for another host, installing, golden samples and budget, on the slowest board
-SMALL_BYTES = 64 << 10
+TOGETHER_BYTES = 1 << 20  # of files that travel with the manifest: the device holds them in memory
 _ROUNDS = 3  # the question, the answer, and once more where that was damaged
 
 
@@ -133,9 +135,9 @@ def _deliver(packed: Parcel, remote: Remote, progress: Progress, command: str, *
     blobs_sent = sent_bytes = 0
     lacking: list[FileEntry] = []
     for turn in range(_ROUNDS):
-        small = [packed.content(entry) for entry in lacking if entry.size_bytes <= SMALL_BYTES]
-        _put([entry for entry in lacking if entry.size_bytes > SMALL_BYTES], packed, remote, part(progress, 0.1, 0.8))
-        request = pack_request(packed.bundle.manifest_bytes, small)
+        small, large = _divide(lacking)
+        _put(large, packed, remote, part(progress, 0.1, 0.8))
+        request = pack_request(packed.bundle.manifest_bytes, map(packed.content, small))
         step = part(progress, 0.8, 1.0) if turn else part(progress, 0.0, 0.1)
         step("comparing" if not turn else "assembling", 0.0)
         document = change(remote, command, *options, input=request, progress=step)
@@ -147,6 +149,14 @@ def _deliver(packed: Parcel, remote: Remote, progress: Progress, command: str, *
     raise TransportError(
         f"What was sent to {remote.name} does not arrive undamaged ({lacking[0].path}): check its disk and its line."
     )
+
+
+def _divide(entries: list[FileEntry]) -> tuple[list[FileEntry], list[FileEntry]]:
+    """As many of the smallest as go into one message, and the others."""
+    by_size = sorted(entries, key=lambda entry: entry.size_bytes)
+    ends = list(accumulate(entry.size_bytes for entry in by_size))
+    count = bisect_right(ends, TOGETHER_BYTES)
+    return by_size[:count], by_size[count:]
 
 
 def _put(entries: list[FileEntry], packed: Parcel, remote: Remote, progress: Progress) -> None:

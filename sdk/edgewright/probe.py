@@ -19,6 +19,7 @@ from edgewright_runtime.facts import (
     parse_throttled,
 )
 
+from .bootstrap import AGAIN
 from .devices import Device
 from .errors import DeviceError
 from .remote import Remote, connected
@@ -198,6 +199,11 @@ def parse_free_bytes(text: str) -> int:
     return int(found[3]) * 1024
 
 
+def parse_target(text: str) -> str | None:
+    """The name that a link points to; an environment may be one made again."""
+    return parse_line(text.rpartition("/")[2].strip().removesuffix(AGAIN))
+
+
 def parse_pythons(text: str) -> tuple[Python, ...]:
     """What _DESCRIBE prints, one line for each interpreter; one that prints anything else does not count."""
     pythons: dict[str, Python] = {}
@@ -245,8 +251,8 @@ FACTS = {
     "temperature_c": Fact(("cat", "/sys/class/thermal/thermal_zone0/temp"), parse_temperature_c),
     "throttled": Fact(("vcgencmd", "get_throttled"), parse_throttled),
     "pythons": Fact(("sh", "-c", _PYTHONS), parse_pythons),
-    "environment": Fact(("readlink", "venv"), lambda text: parse_line(text.rpartition("/")[2])),
-    "runtime": Fact(("readlink", "runtime"), lambda text: parse_line(text.rpartition("/")[2])),
+    "environment": Fact(("readlink", "venv"), parse_target),
+    "runtime": Fact(("readlink", "runtime"), parse_target),
     "engines": Fact(("venv/bin/python", "-I", "-c", _DESCRIBE + _IMPORT), parse_engines),
 }
 _COMMANDS = tuple(dict.fromkeys(fact.argv for fact in FACTS.values()))

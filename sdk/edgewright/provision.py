@@ -14,7 +14,7 @@ from typing import Any
 from edgewright_runtime.hashing import hash_file, sha256_hex
 
 from .devices import Device
-from .engines import NUMPY_MACHINES, Choice, choose
+from .engines import Choice, choose, missing_numpy
 from .errors import DeviceError, EngineError, StorageError
 from .probe import Probe, probe
 from .progress import Progress, silent
@@ -112,12 +112,9 @@ def _fetch(remote: Remote, choice: Choice, tag: WheelTag) -> list[Path]:
     try:
         return fetch_wheels(choice.requirements, tag)
     except DeviceError as error:
-        if choice.machine not in NUMPY_MACHINES and "found for numpy" in str(error):
-            raise DeviceError(
-                f"No wheel of numpy exists for {choice.machine}, and {choice.python.path} on {remote.name} has none: "
-                f"run `sudo apt-get install python3-numpy` there, or `edgewright device setup {remote.name} --online`, "
-                "or install the 64-bit system."
-            ) from error
+        problem = missing_numpy(remote.name, choice)
+        if problem is not None and "found for numpy" in str(error):
+            raise DeviceError(problem) from error
         raise
 
 

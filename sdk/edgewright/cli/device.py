@@ -107,13 +107,14 @@ def show(name: str, as_json: bool) -> None:
 @json_option
 def probe(name: str, as_json: bool) -> None:
     """Look at a device before anything is installed there, and tell which engine fits it."""
-    from edgewright.engines import choose
+    from edgewright.engines import choose, missing_numpy
     from edgewright.errors import DeviceError
     from edgewright.probe import probe as look
 
     found = look(name)
     try:
-        choice, problem = choose(name, found), None
+        choice = choose(name, found)
+        problem = missing_numpy(name, choice)
     except DeviceError as error:
         choice, problem = None, str(error)
     if as_json:
@@ -125,9 +126,8 @@ def probe(name: str, as_json: bool) -> None:
     for what, value in _readable(found):
         click.echo(f"{what:<14}{value}")
     if choice:
-        click.echo(f"\n{' and '.join(choice.requirements)} fit. Next: edgewright device setup {name}", err=True)
-    else:
-        click.echo(f"\n{problem}", err=True)
+        click.echo(f"fits          {' with '.join(choice.requirements)}")
+    click.echo("\n" + (problem or f"Next: edgewright device setup {name}"), err=True)
 
 
 @device.command(epilog="Example: edgewright device setup kitchen --engine tflite")

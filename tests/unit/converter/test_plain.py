@@ -167,3 +167,22 @@ def test_layer_normalization_stays_int8(keras: Any) -> None:
     data = {"x_train": np.random.default_rng(0).normal(0, 1, (50, 4, 8))}
     finished = convert(keras.Model(x, keras.layers.LayerNormalization()(x)), data, "int8")
     assert finished.outcomes[0].skipped == ()
+
+
+@pytest.mark.parametrize("part", ["split", "unstack", "lstm", "gru"])
+def test_int8_is_not_left_to_chance_where_results_are_not_used(keras: Any, part: str) -> None:
+    """The quantizer leaves a SPLIT or UNPACK with an unused result in float now and then."""
+    keras.utils.set_random_seed(1)
+    x = keras.Input((8, 6), name="x")
+    if part == "split":
+        _, y, _ = keras.ops.split(keras.layers.Dense(9)(x), 3, axis=-1)
+    elif part == "unstack":
+        y = keras.ops.unstack(keras.layers.Dense(9)(x), axis=1)[2]
+    else:
+        y = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}[part](8)(x)
+    model = keras.Model(x, keras.layers.Dense(4, activation="tanh")(y))
+    data = {"x_train": np.random.default_rng(0).normal(0, 1, (50, 8, 6))}
+    found = [convert(model, data, "int8") for _ in range(8)]
+    assert len({finished.model for finished in found}) == 1
+    assert found[0].outcomes[0].skipped == ()
+    assert found[0].difference < 0.05

@@ -95,7 +95,9 @@ def test_a_child_that_outlives_its_parent_does_not_hold_it(home: Path) -> None:
     os.kill(child, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"3", b'{"pid": 1}', b'{"pid": 4194305, "host": "", "since": 0}', b"\xff" * 2000])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"3", b'{"pid": 1}', b'{"pid": 4194305, "host": "", "since": 0}', b"\xff" * 2000]
+)
 def test_what_the_file_says_is_only_for_people(home: Path, content: bytes) -> None:
     with _other_process(home):
         (home / ".lock").write_bytes(content)

@@ -138,9 +138,9 @@ def test_a_connection_that_breaks_leaves_the_old_model_or_the_new(
 
 
 def _large_bundle(path: Path) -> Path:
-    """One megabyte of weights, which travels as a file."""
-    sample = np.ones((1, 1, 500), np.float32)
-    return write_bundle(path, wide_model(1, 500), [sample], name="large")
+    """Two megabytes of weights, which travel as a file."""
+    sample = np.ones((1, 1, 700), np.float32)
+    return write_bundle(path, wide_model(1, 700), [sample], name="large")
 
 
 class _Counting(LocalTransport):

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgewright.engines import choose
+from edgewright.engines import choose, missing_numpy
 from edgewright.errors import DeviceError, InputError
 from edgewright.probe import FACTS, Probe, probe, read
 from edgewright.remote import Remote
@@ -128,6 +128,15 @@ def test_an_engine_asked_for_by_name() -> None:
         choose("kitchen", found, engine="pytorch")
     with pytest.raises(DeviceError, match="no Python at /nowhere that runs"):
         choose("kitchen", replace(found, pythons=()), python="/nowhere")
+
+
+def test_numpy_that_must_come_from_the_system() -> None:
+    board = _read("rpi3-32bit")
+    assert "has none: install numpy 1.23 to 1.26 there" in str(missing_numpy("kitchen", choose("kitchen", board)))
+    old = replace(board, pythons=(replace(board.pythons[0], packages={"numpy": "1.19.5"}),))
+    assert "has numpy 1.19.5: install" in str(missing_numpy("kitchen", choose("kitchen", old)))
+    for other in ("rpi4-32bit-on-64bit-kernel", "rpi5-64bit"):
+        assert missing_numpy("kitchen", choose("kitchen", _read(other))) is None
 
 
 def test_another_python_is_taken_where_the_usual_one_does_not_do() -> None:

@@ -7,8 +7,10 @@ import json
 import subprocess
 import sys
 import tarfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -208,7 +210,7 @@ def test_a_32_bit_board_without_numpy_is_told_where_to_get_it(tmp_path: Path, mo
 
     monkeypatch.setattr(provision, "fetch_wheels", fetch)
     board = Board(tmp_path / "board", machine="armv7l", bits=32)
-    with pytest.raises(DeviceError, match="has none: run `sudo apt-get install python3-numpy` there"):
+    with pytest.raises(DeviceError, match=r"has none: install numpy 1.23 to 1.26 there .*apt-get install"):
         setup(board.remote)
 
 
@@ -306,25 +308,26 @@ def test_a_runtime_damaged_on_its_way_is_refused(tmp_path: Path) -> None:
 Install = Callable[..., dict[str, Any]]
 
 
+def _stage(home: Path, files: dict[str, Any], name: str) -> list[str]:
+    """Put an archive where the host would; returns the arguments of the install command. The engine is engine.py."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for path, content in files.items():
+            entry = content if isinstance(content, tarfile.TarInfo) else tarfile.TarInfo(path)
+            if isinstance(content, bytes):
+                entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content if isinstance(content, bytes) else b""))
+    digest = hashlib.sha256(buffer.getvalue()).hexdigest()
+    (home / "incoming").mkdir(parents=True, exist_ok=True)
+    (home / "incoming" / digest).write_bytes(buffer.getvalue())
+    python, minor = str(Path(sys.executable).resolve()), f"3.{sys.version_info.minor}"
+    return ["install", str(home), name, digest, python, minor, "false", "engine"]
+
+
 @pytest.fixture
 def install(tmp_path: Path) -> Install:
-    """Make an environment from these files, as the host would ask for it, with a module "engine" as the engine."""
-
-    def run(files: dict[str, Any], name: str = "one", digest: str = "") -> dict[str, Any]:
-        buffer = io.BytesIO()
-        with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-            for path, content in files.items():
-                entry = content if isinstance(content, tarfile.TarInfo) else tarfile.TarInfo(path)
-                if isinstance(content, bytes):
-                    entry.size = len(content)
-                archive.addfile(entry, io.BytesIO(content if isinstance(content, bytes) else b""))
-        digest = digest or hashlib.sha256(buffer.getvalue()).hexdigest()
-        (tmp_path / "home/incoming").mkdir(parents=True, exist_ok=True)
-        (tmp_path / "home/incoming" / digest).write_bytes(buffer.getvalue())
-        python, minor = str(Path(sys.executable).resolve()), f"3.{sys.version_info.minor}"
-        return bootstrap.main("install", str(tmp_path / "home"), name, digest, python, minor, "false", "engine")
-
-    return run
+    """Make an environment from these files, as the host would ask for it."""
+    return lambda files, name="one": bootstrap.main(*_stage(tmp_path / "home", files, name))
 
 
 def _files(engine: bytes = b"") -> dict[str, Any]:
@@ -376,8 +379,30 @@ def test_an_archive_with_links_or_devices_is_refused(tmp_path: Path, install: In
 
 
 def test_an_archive_damaged_on_its_way_is_refused(tmp_path: Path, install: Install) -> None:
-    assert install(_files(), digest="0" * 64) == {"error": "the files were damaged on their way"}
+    arguments = _stage(tmp_path / "home", _files(), "one")
+    (tmp_path / "home/incoming" / arguments[3]).write_bytes(b"less")
+    assert bootstrap.main(*arguments) == {"error": "the files were damaged on their way"}
     assert _environments(tmp_path) == set()
+
+
+@pytest.mark.slow
+def test_an_install_that_is_killed_leaves_what_was_there(tmp_path: Path, install: Install) -> None:
+    """At 40 moments of its life, then once to its end."""
+    home, random, changed = tmp_path / "home", Random(0), 0
+    install(_files(), "one")
+    for round in range(40):
+        name = "two" if round % 2 else "three"
+        arguments = _stage(home, {**_files(), **{f"numpy/{n}.py": b"x = 1\n" * 999 for n in range(50)}}, name)
+        process = subprocess.Popen([sys.executable, "-I", bootstrap.__file__, *arguments], stdout=subprocess.DEVNULL)
+        time.sleep(random.uniform(0.03, 0.3))
+        process.kill()
+        process.wait()
+        subprocess.run([home / "venv/bin/python", "-I", "-c", "import numpy, engine"], check=True)
+        changed += (home / "venv").resolve().name == name
+    assert 0 < changed < 40
+    assert install(_files(), "four") == {}
+    assert _environments(tmp_path) == {"four"}
+    assert {path.name for path in home.iterdir()} == {".lock", "environments", "incoming", "venv"}
 
 
 def test_two_hosts_take_turns(tmp_path: Path, install: Install, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,14 +4,15 @@
 weights; so the variables become constants and control flow stays as it is (LSTM's WHILE breaks when it is lowered).
 """
 
-import re
 from dataclasses import dataclass, replace
 from typing import Any
 
 from .errors import ModelError
 from .fitting import InputSpec
+from .gathers import plain_gathers
 from .interface import Interface
 from .plain import plain_layers
+from .splits import slice_partial_splits
 from .static import make_static
 
 
@@ -65,7 +66,9 @@ def freeze(model: Any, interface: Interface, mode: str) -> Frozen:
             )
     for node in [*graph.node, *(node for function in graph.library.function for node in function.node_def)]:
         node.attr.pop("_gradient_op_type", None)  # a custom gradient is known to this process alone, and of no use
-    ids = embedding_sizes(graph)
+    if mode == "int8":
+        slice_partial_splits(graph, frozen.graph)
+    ids = plain_gathers(graph)
     placeholders = [tensor.op.name for tensor in frozen.inputs]
     return Frozen(
         graph=graph.SerializeToString(deterministic=True),
@@ -76,41 +79,3 @@ def freeze(model: Any, interface: Interface, mode: str) -> Frozen:
         classes=outputs[0].shape[-1] if len(names) == 1 and outputs[0].shape.rank > 1 else None,
         loops=loops,
     )
-
-
-# What a token id goes through on its way from the model's input into an embedding without changing its value; the
-# number says which operand carries it on. Select: Keras' wrap-around of negative ids in a SavedModel.
-_CARRIERS = {
-    "Identity": 0,
-    "Cast": 0,
-    "Reshape": 0,
-    "ExpandDims": 0,
-    "Squeeze": 0,
-    "Transpose": 0,
-    "StridedSlice": 0,
-    "SelectV2": 2,
-    "Select": 2,
-}
-
-
-def embedding_sizes(graph: Any) -> dict[str, int]:
-    """Placeholder name → rows of the smallest table that its values index, found by going back from each gather."""
-    nodes = {node.name: node for node in graph.node}
-    sizes: dict[str, int] = {}
-    for node in graph.node:
-        if node.op not in ("GatherV2", "ResourceGather"):
-            continue
-        table, source = (_node(nodes, name) for name in node.input[:2])
-        while table is not None and table.op == "Identity":
-            table = _node(nodes, table.input[0])
-        while source is not None and source.op in _CARRIERS:
-            source = _node(nodes, source.input[_CARRIERS[source.op]])
-        if table is None or source is None or table.op != "Const" or source.op != "Placeholder":
-            continue
-        rows = table.attr["value"].tensor.tensor_shape.dim[0].size
-        sizes[source.name] = min(rows, sizes.get(source.name, rows))
-    return sizes
-
-
-def _node(nodes: dict[str, Any], name: str) -> Any:
-    return nodes.get(re.sub(r":\d+$", "", name.lstrip("^")))

@@ -116,7 +116,7 @@ def _saved_model(model: Any, batch: int, shapes: Shapes, data: Dataset) -> Inter
     if key is None:
         raise ModelError("The SavedModel has no signature: export it with keras.Model.export, or give the .keras file.")
     function = signatures[key]
-    specs = function.structured_input_signature[1]
+    specs = dict(sorted(function.structured_input_signature[1].items()))  # as saved, their order is chance
     if any(spec.shape.rank is None for spec in specs.values()):
         raise ModelError("The SavedModel has an input of unknown rank: export it with an input_signature.")
     wanted = [(name, tuple(spec.shape), spec.dtype.name) for name, spec in specs.items()]

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from edgewright_runtime.errors import EdgewrightError
+from edgewright_runtime.errors import EdgewrightError, storage_errors
 
 from .errors import CONVERTER_ERRORS, ConversionError
 
@@ -55,7 +55,8 @@ def run_isolated(
     with tempfile.TemporaryDirectory(prefix="edgewright-") as name:
         folder = Path(name)
         # pickle: both ends are this very program, and the folder is readable by this user alone.
-        (folder / "task.pickle").write_bytes(pickle.dumps((task, arguments)))
+        with storage_errors(f"write the {what}'s temporary files in {folder}"):
+            (folder / "task.pickle").write_bytes(pickle.dumps((task, arguments)))
         child = _Child(folder, timeout_s, what)
         try:
             child.follow(progress)

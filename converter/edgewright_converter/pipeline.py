@@ -206,3 +206,8 @@ def _require_keras(model: Any) -> None:
     keras = sys.modules.get("keras")
     if keras is None or not isinstance(model, keras.Model):
         raise InputError(f"The model is a {type(model).__name__}: expected a path, file.py:function or a keras.Model.")
+    if keras.config.backend() != "tensorflow":
+        raise InputError(
+            f"Keras runs on {keras.config.backend()} here, tracing takes TensorFlow: save the model and give the file, "
+            "or set KERAS_BACKEND=tensorflow."
+        )

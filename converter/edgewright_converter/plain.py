@@ -9,8 +9,8 @@ Always
 
 In the integer modes
 - RNN layers: the quantizer crashes on a WHILE loop, so the steps are written out one by one.
-- The first step of an LSTM: its carry is zero, so one of SPLIT's four results falls away, and then it is chance whether
-  the quantizer leaves that SPLIT in float. Slices do not leave that to chance.
+- The first step of an LSTM or GRU: its state is zero, so one of SPLIT's results falls away, and then it is chance
+  whether the quantizer leaves that SPLIT in float. Slices do not leave that to chance.
 - Attention masks: Keras fills in −2e38 or −1e9, and one scale for that and the scores leaves nothing of the scores:
   every attention becomes uniform. Twelve below the smallest score of the row is as good as minus infinity.
 
@@ -46,7 +46,8 @@ def plain_layers(model: Any, mode: str) -> Iterator[None]:
         swaps += [
             (nn, "_apply_masks", _apply_masks),
             (keras.layers.Softmax, "call", _softmax),
-            (keras.layers.LSTMCell, "call", _lstm_cell),
+            (keras.layers.LSTMCell, "call", _cell),
+            (keras.layers.GRUCell, "call", _cell),
         ]
     if mode == "int16x8":
         swaps += [(numpy, "not_equal", _not_equal), (numpy, "equal", _equal), (numpy, "sum", _sum)]
@@ -163,13 +164,13 @@ def _softmax(original: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _lstm_cell(original: Callable[..., Any]) -> Callable[..., Any]:
+def _cell(original: Callable[..., Any]) -> Callable[..., Any]:
     def call(self: Any, inputs: Any, states: Any, training: bool = False) -> Any:
         import tensorflow as tf
         from keras.src.backend.tensorflow import numpy
 
-        carry = tf.get_static_value(states[1])
-        if carry is None or carry.any():
+        state = tf.get_static_value(states[-1] if isinstance(states, list | tuple) else states)
+        if state is None or state.any():
             return original(self, inputs, states, training)
         with patch.object(numpy, "split", _slices):
             return original(self, inputs, states, training)
@@ -180,6 +181,7 @@ def _lstm_cell(original: Callable[..., Any]) -> Callable[..., Any]:
 def _slices(x: Any, count: int, axis: int = 0) -> list[Any]:
     import tensorflow as tf
 
+    axis %= len(x.shape)
     width = x.shape[axis] // count
     begins = [[0] * axis + [index * width] + [0] * (len(x.shape) - axis - 1) for index in range(count)]
     return [tf.slice(x, begin, [*x.shape[:axis], width, *x.shape[axis + 1 :]]) for begin in begins]

@@ -8,7 +8,7 @@ import threading
 import traceback
 from pathlib import Path
 
-from edgewright_runtime.errors import EdgewrightError
+from edgewright_runtime.errors import EdgewrightError, storage_errors
 
 from .errors import ConversionError
 
@@ -26,7 +26,9 @@ def main(folder: Path, pipe: int) -> int:
 
     try:
         task, arguments = pickle.loads((folder / "task.pickle").read_bytes())
-        result = task(*arguments, tell)
+        result = pickle.dumps(task(*arguments, tell))
+        with storage_errors(f"write the result in {folder}"):
+            (folder / "result.pickle").write_bytes(result)
     except EdgewrightError as error:
         traceback.print_exc()
         _write(pipe, error=type(error).__name__, message=str(error))
@@ -35,7 +37,6 @@ def main(folder: Path, pipe: int) -> int:
         traceback.print_exc()
         _write(pipe, error=ConversionError.__name__, message=_sentence(error, step))
         return 1
-    (folder / "result.pickle").write_bytes(pickle.dumps(result))
     return 0
 
 

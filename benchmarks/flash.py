@@ -6,8 +6,8 @@ Limits: a 20 MB bundle to a fresh device within 1.3× the time of scp plus 1 s; 
 with one changed file, that file's bytes; 20 devices in one command within 6× the time of one. Exit code 1 where one
 does not hold. Times are medians of whole commands, from the start of their process to its end, taken in turns; unlike
 scp, a flash also syncs the disk, loads the model on the device and compares its answers. Bytes are counted on the wire
-from the host to the device, with all that SSH adds. The devices borrow this environment's Python and engine. It needs
-OpenSSH's sshd and scp.
+from the host to the device, with all that SSH adds. The devices borrow this environment's Python, numpy and
+engine. It needs OpenSSH's sshd and scp.
 """
 
 import argparse
@@ -71,10 +71,7 @@ class Benchmark:
         self.add_device("counted", wire.port, folder / DEVICES[0])
 
     def add_device(self, name: str, port: int, home: Path) -> None:
-        python = home / "venv" / "bin" / "python"
-        python.parent.mkdir(parents=True, exist_ok=True)
-        python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
-        python.chmod(0o755)
+        make_environment(home / "venv")
         Remote(name, LocalTransport(home), sys.executable).install_runtime()
         add_device(Device(name, f"ssh://{getpass.getuser()}@127.0.0.1:{port}{home}", str(self.server.client_key)))
 
@@ -135,6 +132,21 @@ def seconds(command: list[str]) -> float:
     started = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - started
+
+
+def make_environment(folder: Path) -> None:
+    """A virtual environment with numpy and the engine alone, as ``device setup`` makes one; here both are links."""
+    packages = folder / "lib" / f"python3.{sys.version_info.minor}" / "site-packages"
+    packages.mkdir(parents=True, exist_ok=True)
+    home = Path(sys.base_prefix) / "bin"
+    (folder / "pyvenv.cfg").write_text(f"home = {home}\ninclude-system-site-packages = false\n")
+    links = {folder / "bin" / "python": Path(sys.executable).resolve()}
+    borrowed = Path(np.__file__).parents[1]
+    links |= {packages / path.name: path for name in ("numpy*", "ai_edge_litert*") for path in borrowed.glob(name)}
+    for link, target in links.items():
+        link.parent.mkdir(exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
 
 
 def large_bundle(folder: Path, variant: int) -> Path:

@@ -61,23 +61,31 @@ class Installed:
 
 
 class Parcel:
-    """A bundle on its way, to several devices at once too. folder: for files taken out of it, each once."""
+    """A bundle on its way, to several devices at once too: what they all need is made once.
+
+    folder: for files taken out of the bundle.
+    """
 
     def __init__(self, bundle: Bundle, folder: Path) -> None:
         self.bundle = bundle
         self.entries = {entry.sha256: entry for entry in bundle.manifest.files}
         self._folder, self._lock = folder, Lock()
+        self._requests: dict[tuple[FileEntry, ...], bytes] = {}
 
-    def content(self, entry: FileEntry) -> bytes:
-        """The file's content, verified."""
-        return self.bundle.read(entry.path)
+    def request(self, entries: tuple[FileEntry, ...]) -> bytes:
+        """The manifest and the content of these files, verified, as the device's commands want it."""
+        with self._lock:
+            if entries not in self._requests:
+                contents = [self.bundle.read(entry.path) for entry in entries]
+                self._requests[entries] = pack_request(self.bundle.manifest_bytes, contents)
+            return self._requests[entries]
 
     def file(self, entry: FileEntry) -> Path:
-        """The same as a file."""
+        """A file with this content, verified."""
         path = self._folder / entry.sha256
         with self._lock:
             if not path.exists():
-                path.write_bytes(self.content(entry))
+                path.write_bytes(self.bundle.read(entry.path))
         return path
 
 
@@ -137,10 +145,9 @@ def _deliver(packed: Parcel, remote: Remote, progress: Progress, command: str, *
     for turn in range(_ROUNDS):
         small, large = _divide(lacking)
         _put(large, packed, remote, part(progress, 0.1, 0.8))
-        request = pack_request(packed.bundle.manifest_bytes, map(packed.content, small))
         step = part(progress, 0.8, 1.0) if turn else part(progress, 0.0, 0.1)
         step("comparing" if not turn else "assembling", 0.0)
-        document = change(remote, command, *options, input=request, progress=step)
+        document = change(remote, command, *options, input=packed.request(small), progress=step)
         lacking = [packed.entries[sha256] for sha256 in document["missing"]]
         if not lacking:
             return Installed(PurePosixPath(document["path"]), blobs_sent, sent_bytes, document)
@@ -151,15 +158,15 @@ def _deliver(packed: Parcel, remote: Remote, progress: Progress, command: str, *
     )
 
 
-def _divide(entries: list[FileEntry]) -> tuple[list[FileEntry], list[FileEntry]]:
+def _divide(entries: list[FileEntry]) -> tuple[tuple[FileEntry, ...], tuple[FileEntry, ...]]:
     """As many of the smallest as go into one message, and the others."""
-    by_size = sorted(entries, key=lambda entry: entry.size_bytes)
+    by_size = tuple(sorted(entries, key=lambda entry: entry.size_bytes))
     ends = list(accumulate(entry.size_bytes for entry in by_size))
     count = bisect_right(ends, TOGETHER_BYTES)
     return by_size[:count], by_size[count:]
 
 
-def _put(entries: list[FileEntry], packed: Parcel, remote: Remote, progress: Progress) -> None:
+def _put(entries: tuple[FileEntry, ...], packed: Parcel, remote: Remote, progress: Progress) -> None:
     done_bytes, total_bytes = 0, sum(entry.size_bytes for entry in entries)
     for entry in entries:
         progress(f"sending {entry.path}", done_bytes / total_bytes)

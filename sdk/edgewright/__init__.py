@@ -20,7 +20,6 @@ from .flash import flash
 
 if TYPE_CHECKING:
     from edgewright_converter.pipeline import convert
-
     from edgewright_converter.recipe import Recipe
     from edgewright_runtime.bundle import Bundle
     from edgewright_runtime.result import BenchResult

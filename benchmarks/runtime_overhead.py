@@ -85,7 +85,8 @@ def prepare(home: Path, bundle_path: str) -> None:
     bundle = Bundle.open(bundle_path)
     bundle.extract(home / "incoming")
     store = Store(home)
-    store.install(bundle.manifest_bytes)
+    store.accept(bundle.manifest.files)
+    store.assemble(bundle.manifest_bytes)
     store.activate(bundle.manifest.name, bundle.id)
     names = [tensor.name for tensor in bundle.manifest.variant().inputs]
     np.savez(home / "inputs.npz", **{name: array[0] for name, array in zip(names, bundle.golden()[0], strict=True)})

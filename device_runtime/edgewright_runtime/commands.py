@@ -43,6 +43,7 @@ def info(arguments: Namespace) -> dict[str, Any]:
 
 def verify(arguments: Namespace) -> dict[str, Any]:
     bundle = _bundle(arguments)
+    bundle.verify()
     return {**_about(bundle), **_check(bundle, arguments.engine, arguments.threads, arguments.budget)}
 
 
@@ -142,7 +143,6 @@ def _check(bundle: Bundle, engine_name: str, threads: int, budget: bool) -> dict
     from .check import check_budget, check_golden
     from .model import load_model
 
-    bundle.verify()
     with load_model(bundle, engine_name, threads) as engine:
         return {
             "engine": engine.name,

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from .bundle import Bundle
 from .errors import StorageError
 from .manifest import FileEntry, parse_manifest
 from .request import Request
@@ -46,11 +47,12 @@ def flash(store: Store, request: Request, check: Check, tell: Tell) -> dict[str,
 
 def roll_back(store: Store, name: str, check: Check, tell: Tell) -> dict[str, Any]:
     """Use the model before once more, if it still passes its check. Raises InputError where there is none."""
-    before = store.current(name).name
+    release = store.previous(name)
     tell("checking")
-    checked = check(store.previous(name))
+    Bundle.open(release).verify()  # it has lain there for long
+    checked = check(release)
     tell("switching over")
-    return {"name": name, "id": store.roll_back(name), "previous": before, **checked}
+    return {"name": name, "id": release.name, "previous": store.roll_back(name), **checked}
 
 
 def _require_room(store: Store, lacking: list[FileEntry]) -> None:

@@ -100,16 +100,17 @@ class Store:
             _point(model / "current", release)
         return before
 
-    def roll_back(self, name: str) -> str:
-        """Make the previous release the current one, and the other way round. Returns its id. Raises InputError."""
+    def roll_back(self, name: str) -> Optional[str]:
+        """Make the previous release the current one, and the other way round. Returns the id of what was the current
+        one. Raises InputError."""
         model, release = self._model(name), self.previous(name)
         with storage_errors(f"roll back {name} in {self.home}"):
-            current = _id_of(model / "current")
+            before = _id_of(model / "current")
             # In between both point to the previous one: whole, as everything here must be at any instant.
             _point(model / "current", release)
-            if self._has(name, str(current)):
-                _point(model / "previous", self._release(name, str(current)))
-        return release.name
+            if self._has(name, str(before)):
+                _point(model / "previous", self._release(name, str(before)))
+        return before
 
     def current(self, name: str) -> Path:
         """The folder of the model in use. Raises InputError."""
@@ -120,8 +121,10 @@ class Store:
         return self._release(name, current)
 
     def previous(self, name: str) -> Path:
-        """The folder of the model in use before. Raises InputError."""
-        current, previous = self.current(name).name, _id_of(self._model(name) / "previous")
+        """The folder of the model in use before, whether or not the current one is still whole. Raises InputError."""
+        current, previous = (_id_of(self._model(name) / link) for link in ("current", "previous"))
+        if current is None:
+            self.current(name)
         if previous in (None, current):
             raise InputError(f"The model {name} has no previous release: flash one first.")
         return self._release(name, str(previous))

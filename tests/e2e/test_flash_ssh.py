@@ -1,8 +1,11 @@
 """Flashing over a real SSH connection: how little travels, and what a broken one leaves."""
 
+import os
 import random
+import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -126,3 +129,47 @@ def test_a_dead_device_delays_no_other(server: SshServer, wire: Wire, home: Path
     dead, living = side_by_side([Dead("attic", "local:"), Living("kitchen", "local:")], work)
     assert isinstance(dead.error, TransportError)
     assert living.result == _id_in_use(home)
+
+
+def test_ctrl_c_ends_what_runs_on_every_device(server: SshServer, wire: Wire, home: Path) -> None:
+    """Also where one of them does not even answer."""
+    begun = threading.Semaphore(0)
+    ended: list[str] = []
+
+    addresses = {name: server.address(home / name) for name in ("attic", "kitchen")}
+    addresses["cellar"] = SshServer(server.folder, wire.port).address(home)
+    wire.pull()
+
+    class OnWire(Device):
+        def open(self) -> SshTransport:
+            return SshTransport(addresses[self.name], identity=server.client_key)
+
+    def work(remote: Remote) -> None:
+        program = "echo $$ > pid; echo >&2; exec sleep 60"
+        try:
+            remote.transport.run(["sh", "-c", program], timeout_s=60, on_stderr_line=lambda line: begun.release())
+        finally:
+            ended.append(remote.name)
+
+    def interrupt() -> None:
+        for _ in range(2):
+            begun.acquire(timeout=30)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        side_by_side([OnWire(name, "local:") for name in ("attic", "cellar", "kitchen")], work)
+    assert sorted(ended) == ["attic", "kitchen"]
+    for name in ended:
+        _wait_for_end(int((home / name / "pid").read_text()))
+
+
+def _wait_for_end(pid: int) -> None:
+    """The far end kills it when it hears that the connection is gone."""
+    for _ in range(500):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.02)
+    pytest.fail(f"process {pid} is still there")

@@ -46,8 +46,16 @@ class BackgroundLoop:
         return tasks[0].result()
 
     def close(self) -> None:
-        """End the loop and its thread; may be called twice."""
+        """End the loop and its thread; may be called twice. Work that another thread waits for is cancelled."""
         if not self._loop.is_closed():
+            asyncio.run_coroutine_threadsafe(_cancel_all(), self._loop).result()
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
+
+
+async def _cancel_all() -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

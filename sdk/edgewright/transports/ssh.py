@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
-from threading import BoundedSemaphore
+from threading import BoundedSemaphore, Lock
 from typing import IO
 
 import asyncssh
@@ -63,6 +63,7 @@ class SshTransport:
         self._silence_s = silence_s
         self._connection: asyncssh.SSHClientConnection | None = None
         self._sessions = BoundedSemaphore(_MAX_SESSIONS)
+        self._closing = Lock()
         self._loop = BackgroundLoop()
         try:
             self._connection = self._loop.wait(lambda tell: connect(address, name, identity, silence_s))
@@ -106,10 +107,11 @@ class SshTransport:
             out.write(completed.stdout)
 
     def close(self) -> None:
-        if self._connection is not None:
-            connection, self._connection = self._connection, None
-            self._loop.wait(lambda tell: _end(connection))
-        self._loop.close()
+        with self._closing:  # Ctrl-C closes it from another thread than the one that uses it
+            if self._connection is not None:
+                connection, self._connection = self._connection, None
+                self._loop.wait(lambda tell: _end(connection))
+            self._loop.close()
 
     def _look(self) -> tuple[str, str]:
         """The device's Python, and the folder in which a login starts."""

@@ -120,11 +120,23 @@ def test_rollback_goes_back_and_forth(tmp_path: Path, home: Path) -> None:
     with pytest.raises(InputError, match="no previous release"):
         Store(home).roll_back("tiny")
     _flash(new, home)
-    for expected in (old.id, new.id):
-        assert Store(home).roll_back("tiny") == expected
+    for expected, before in ((old.id, new.id), (new.id, old.id)):
+        assert Store(home).roll_back("tiny") == before
         assert Store(home).current("tiny").name == expected
     _flash(new, home)  # once more the same: what was previous stays
-    assert Store(home).roll_back("tiny") == old.id
+    assert Store(home).roll_back("tiny") == new.id
+    assert Store(home).current("tiny").name == old.id
+
+
+def test_rolling_back_from_a_release_that_is_gone(tmp_path: Path, home: Path) -> None:
+    old, new = _bundle(tmp_path), _bundle(tmp_path, seed=1)
+    _flash(old, home)
+    _flash(new, home)
+    shutil.rmtree(Store(home).current("tiny"))
+    assert Store(home).roll_back("tiny") == new.id
+    assert Store(home).current("tiny").name == old.id
+    with pytest.raises(InputError, match="no previous release"):
+        Store(home).roll_back("tiny")
 
 
 def test_a_current_release_that_is_gone_is_replaced(tmp_path: Path, home: Path) -> None:

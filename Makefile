@@ -28,7 +28,7 @@ tflite: .venv-tflite/.installed
 .venv-tflite/.installed: setup.cfg
 	$(PYTHON) -m venv .venv-tflite
 	.venv-tflite/bin/python -m pip install --quiet --disable-pip-version-check ai-edge-litert==2.3.0 flatbuffers \
-	    hypothesis 'numpy<2' pytest 'setuptools>=77' tflite-runtime==2.14.0
+	    hypothesis 'numpy<2' pytest pytest-timeout 'setuptools>=77' tflite-runtime==2.14.0
 	@touch $@
 
 $(STAMP): setup.cfg pyproject.toml

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 Tell = Callable[[bytes], None]
+
+_GLANCE_S = 0.2
 
 
 def nobody(message: bytes) -> None:
@@ -36,11 +38,11 @@ class BackgroundLoop:
 
         self._loop.call_soon_threadsafe(start)
         try:
-            for message in iter(messages.get, None):
+            while (message := _next(messages)) is not None:
                 hear(message)
         except BaseException:
             self._loop.call_soon_threadsafe(lambda: tasks[0].cancel())
-            for _ in iter(messages.get, None):
+            while _next(messages) is not None:
                 pass
             raise
         return tasks[0].result()
@@ -52,6 +54,15 @@ class BackgroundLoop:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
+
+
+def _next(messages: "SimpleQueue[bytes | None]") -> bytes | None:
+    """The next message. A Ctrl-C that comes just before this thread falls asleep wakes nobody, so it never sleeps long."""
+    while True:
+        try:
+            return messages.get(timeout=_GLANCE_S)
+        except Empty:
+            continue
 
 
 async def _cancel_all() -> None:

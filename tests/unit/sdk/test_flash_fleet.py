@@ -8,10 +8,12 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from unit.interrupt import interrupted_elsewhere
 from unit.models import tiny_bundle
 
 from edgewright.devices import Device, add_device
@@ -41,6 +43,13 @@ def _use_python(home: Path, script: str) -> None:
     python.parent.mkdir(parents=True, exist_ok=True)
     python.write_text(f"#!/bin/sh\n{script}\n")
     python.chmod(0o755)
+
+
+def _until(condition: Callable[[], object]) -> None:
+    """Wait for it, for half a minute at most: the interruption comes in any case, and the test's own lines judge."""
+    deadline = time.monotonic() + 30
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def test_each_device_has_its_outcome(homes: dict[str, Path]) -> None:
@@ -76,8 +85,7 @@ def test_ctrl_c_ends_what_runs_on_every_device(homes: dict[str, Path]) -> None:
 
     def interrupt() -> None:
         for home in homes.values():
-            while not (home / "pid").is_file() or not (home / "pid").read_text().strip():
-                time.sleep(0.01)
+            _until(lambda home=home: (home / "pid").is_file() and (home / "pid").read_text().strip())
             pids.append(int((home / "pid").read_text()))
         os.kill(os.getpid(), signal.SIGINT)
 
@@ -104,14 +112,18 @@ def test_after_ctrl_c_no_further_step_begins(homes: dict[str, Path]) -> None:
             raise
 
     def interrupt() -> None:
-        while len({remote.name for remote in list(at_work)}) < 2:
-            time.sleep(0.01)
+        _until(lambda: len({remote.name for remote in list(at_work)}) == 2)
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
         side_by_side(["attic", "kitchen"], work)
     assert errors == ["The connection to the device is closed: connect again."] * 2
+
+
+def test_ctrl_c_that_does_not_wake_this_thread(homes: dict[str, Path]) -> None:
+    with interrupted_elsewhere(), pytest.raises(KeyboardInterrupt):
+        side_by_side(["attic"], lambda remote: remote.transport.run(["sleep", "60"], timeout_s=60))
 
 
 def test_two_flashes_at_once_never_mix(homes: dict[str, Path], bundle: Path, tmp_path: Path) -> None:

@@ -21,7 +21,10 @@ import unit.sdk.test_transports as contract
 from e2e.ssh_server import HAS_OPENSSH, SshServer, asyncssh_server, free_port, openssh_server
 from e2e.wire import Wire, wire_to
 
+from edgewright.engines import choose
 from edgewright.errors import DeviceError, InputError, StorageError, TransportError
+from edgewright.probe import probe
+from edgewright.remote import Remote
 from edgewright.transports import ssh_connect
 from edgewright.transports.host_keys import HostKey, HostKeys
 from edgewright.transports.ssh import SshTransport
@@ -444,11 +447,24 @@ def test_a_device_without_a_new_python(tmp_path: Path, version: str | None) -> N
     if version is not None:
         (programs / "python3").write_text("#!/bin/sh\nexit 1\n")
         (programs / "python3").chmod(0o755)
-    with (
-        openssh_server(tmp_path / "server", path=str(programs)) as server,
-        pytest.raises(DeviceError, match=r"has no Python 3\.9 or later: install one there"),
-    ):
-        SshTransport(server.address(), identity=server.client_key)
+    for name in ("uname", "cat"):
+        (programs / name).symlink_to(str(shutil.which(name)))
+    with openssh_server(tmp_path / "server", path=str(programs)) as server:
+        address = server.address(tmp_path / "device")
+        with Remote("router", SshTransport(address, identity=server.client_key)) as router:
+            found = probe(router)
+            assert (found.machine, found.pythons) == (os.uname().machine, ())
+            with pytest.raises(DeviceError, match=r"router has no Python: install Python 3\.9 or later there"):
+                choose("router", found)
+            for call in (
+                lambda: router.bootstrap("purge"),
+                lambda: router.transport.run(["sh"], timeout_s=10, input=b"true"),
+                lambda: router.transport.put(Path(__file__), PurePosixPath("file")),
+                lambda: router.transport.get(PurePosixPath("file"), tmp_path / "file"),
+            ):
+                with pytest.raises(DeviceError, match=r"has no Python 3\.9 or later: install one there"):
+                    call()
+        assert not (tmp_path / "device").exists()
 
 
 @_openssh

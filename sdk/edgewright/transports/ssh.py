@@ -1,6 +1,7 @@
 """A device reached by SSH: one connection, from the first command to ``close``; a broken one is told, never hidden.
 
-Beside each program on the device stands far_end.py, which ends it when the host is gone or silent.
+Beside each program on the device stands far_end.py, which ends it when the host is gone or silent. Where there is no
+Python for it, a shell script can still look around: so `device probe` can tell what such a device lacks.
 """
 
 import asyncio
@@ -45,15 +46,17 @@ sys.version_info < (3, 9) and sys.exit(1)
 os.write(1, b"\\0edgewright \\0" + os.fsencode(sys.executable) + b"\\0" + os.fsencode(os.getcwd()))
 ' 2>/dev/null && exit
 done
-printf '\\0edgewright ENOENT\\0'
+printf '\\0edgewright \\0\\0%s' "$PWD"
 """
+_WITHOUT_PYTHON = """printf '\\0edgewright \\0'; exec "$@" </dev/null"""
 
 
 class SshTransport:
     """A connection to a device. name: the device's, for remedies; identity: the private key to use, and no other.
 
     silence_s: how long one end may be silent until the other takes the connection for broken. Raises TransportError
-    where there is no connection to be had, DeviceError where the device has no Python that is new enough.
+    where there is no connection to be had. Where the device has no Python that is new enough, all but a shell script
+    without input raises DeviceError.
     """
 
     def __init__(
@@ -67,10 +70,11 @@ class SshTransport:
         self._loop = BackgroundLoop()
         try:
             self._connection = self._loop.wait(lambda tell: connect(address, name, identity, silence_s))
-            self.python, login_folder = self._look()
+            python, login_folder = self._look()
         except BaseException:
             self.close()
             raise
+        self._has_python, self.python = bool(python), python or "python3"
         self.home = PurePosixPath(login_folder) / address.home
 
     def run(
@@ -81,6 +85,9 @@ class SshTransport:
         input: bytes = b"",
         on_stderr_line: Callable[[bytes], None] | None = None,
     ) -> Completed:
+        if not self._has_python and argv[0] == "sh" and not input:
+            shell = ["sh", "-c", _WITHOUT_PYTHON, "sh", *argv]
+            return self._exchange("sh", shell, timeout_s, hear=on_stderr_line or nobody)
         pieces = (input[start : start + CHUNK_BYTES] for start in range(0, len(input), CHUNK_BYTES))
         far_end = self._far_end("run", str(len(input)), *argv)
         with _refusals(f"use {self.home} on the device"):
@@ -114,15 +121,14 @@ class SshTransport:
             self._loop.close()
 
     def _look(self) -> tuple[str, str]:
-        """The device's Python, and the folder in which a login starts."""
-        try:
-            found = self._exchange("the search for Python", ["sh", "-c", _FIND_PYTHON], _LOOK_TIMEOUT_S).stdout
-        except OSError as error:
-            raise DeviceError(f"{self.address} has no Python 3.9 or later: install one there.") from error
+        """The device's Python, "" where there is none, and the folder in which a login starts."""
+        found = self._exchange("the search for Python", ["sh", "-c", _FIND_PYTHON], _LOOK_TIMEOUT_S).stdout
         python, folder = map(os.fsdecode, found.split(b"\0"))
         return python, folder
 
     def _far_end(self, *command: str) -> list[str]:
+        if not self._has_python:
+            raise DeviceError(f"{self.address} has no Python 3.9 or later: install one there.")
         source = files("edgewright.transports").joinpath("far_end.py").read_text("utf-8")
         return [self.python, "-I", "-S", "-c", source, str(self.home), str(self._silence_s), *command]
 

@@ -63,6 +63,10 @@ def run(arguments: Namespace) -> dict[str, Any]:
 def bench(arguments: Namespace) -> dict[str, Any]:
     from .bench import bench as measure
 
+    if arguments.data is not None:
+        from .claim import hold
+
+        hold(arguments.data)
     return measure(
         _bundle(arguments),
         engine=arguments.engine,
@@ -75,12 +79,18 @@ def bench(arguments: Namespace) -> dict[str, Any]:
 
 
 def store_install(arguments: Namespace) -> dict[str, Any]:
+    from .claim import claim
     from .deploy import install
+    from .errors import storage_errors
     from .request import parse_request
 
     request = parse_request(sys.stdin.buffer.read())
     with _locked_store(arguments) as store:
-        return install(store, request)
+        installed = install(store, request)
+        if not installed["missing"]:
+            with storage_errors(f"claim {installed['path']}"):
+                claim(Path(installed["path"]))
+        return installed
 
 
 def store_flash(arguments: Namespace) -> dict[str, Any]:
@@ -152,12 +162,17 @@ def _check(bundle: Bundle, engine_name: str, threads: int, budget: bool) -> dict
 
 
 def _bundle(arguments: Namespace) -> Bundle:
-    """PATH is a bundle or, with --home, the name of a model on the device."""
-    if arguments.home is None:
-        return Bundle.open(arguments.path)
-    from .store import Store
+    """PATH is a bundle or, with --home, the name of a model on the device. It stays there until this process ends."""
+    from .claim import hold
 
-    return Bundle.open(Store(arguments.home).current(arguments.path))
+    if arguments.home is None:
+        path = Path(arguments.path)
+    else:
+        from .store import Store
+
+        path = Store(arguments.home).current(arguments.path)
+    hold(path)
+    return Bundle.open(path)
 
 
 def _about(bundle: Bundle) -> dict[str, Any]:

@@ -1,25 +1,27 @@
 """What a store can do without: everything but each model's current and previous release, and what they are made of.
 
 The lock keeps flashes out. But what is on its way is written without it, so files that have arrived in the last minutes
-stay; a flash that loses one all the same is told that it is missing, and sends it again.
+stay; a flash that loses one all the same is told that it is missing, and sends it again. What is being measured, or is
+about to be, stays too (claim.py).
 """
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from .archive import MANIFEST
+from .claim import is_fresh, is_held, is_wanted
 from .errors import EdgewrightError, storage_errors
 from .manifest import parse_manifest
 from .store import Store, remove
 
-FRESH_S = 600.0
-
 
 def collect(store: Store, dry_run: bool = False) -> dict[str, Any]:
-    """Delete what is in no use. Returns "removed": paths below the home; "freed_bytes"; "fresh": how many files stay
-    only because they are new; "dry_run": then nothing is deleted. Raises StorageError."""
+    """Delete what is in no use. Returns "removed": paths below the home; "freed_bytes"; "fresh": how many files
+    and releases stay only because they are new or being measured; "dry_run": then nothing is deleted.
+
+    Raises StorageError.
+    """
     with storage_errors(f"clean up {store.home}"):
         kept = {
             store.home / "releases" / model["name"] / str(model[which])
@@ -27,15 +29,17 @@ def collect(store: Store, dry_run: bool = False) -> dict[str, Any]:
             for which in ("current", "previous")
             if model[which] is not None
         }
+        wanted = {release for name in _inside(store.home / "releases") for release in _inside(name)} - kept
+        wanted = {release for release in wanted if is_wanted(release)}
         arrived = [*_inside(store.home / "incoming"), *_inside(store.home / "data")]
-        fresh = [path for path in arrived if 0 <= time.time() - path.lstat().st_mtime < FRESH_S]
-        doomed = [*_unused(store.home, kept), *(path for path in arrived if path not in fresh)]
+        fresh = [path for path in arrived if is_fresh(path) or is_held(path)]
+        doomed = [*_unused(store.home, kept | wanted), *(path for path in arrived if path not in fresh)]
         freed_bytes = _freed_bytes(doomed)
         if not dry_run:
             for path in doomed:
                 remove(path)
     removed = [str(path.relative_to(store.home)) for path in doomed]
-    return {"removed": removed, "freed_bytes": freed_bytes, "fresh": len(fresh), "dry_run": dry_run}
+    return {"removed": removed, "freed_bytes": freed_bytes, "fresh": len(fresh) + len(wanted), "dry_run": dry_run}
 
 
 def _unused(home: Path, kept: set[Path]) -> Iterator[Path]:

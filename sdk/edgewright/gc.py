@@ -10,8 +10,8 @@ from .remote import Remote, connected
 
 @dataclass(frozen=True)
 class GcReport:
-    """removed: paths in the device's folder; freed_bytes: what their content took; fresh: how many files that nothing
-    uses stay for some minutes, because they may be on their way; dry_run: then nothing was deleted."""
+    """removed: paths in the device's folder; freed_bytes: what their content took; fresh: how many files and releases
+    stay for now, because they may be on their way into use or are being measured; dry_run: then nothing was deleted."""
 
     device: str
     removed: tuple[str, ...]

@@ -30,8 +30,8 @@ from edgewright.transports import LocalTransport
 from edgewright_runtime.__main__ import execute
 from edgewright_runtime.bundle import Bundle
 from edgewright_runtime.check import check_golden
+from edgewright_runtime.claim import FRESH_S
 from edgewright_runtime.errors import InputError
-from edgewright_runtime.garbage import FRESH_S
 from edgewright_runtime.model import load_model
 from edgewright_runtime.request import pack_request
 from edgewright_runtime.store import Store

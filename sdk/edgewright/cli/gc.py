@@ -21,7 +21,7 @@ def gc(devices: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
     outcomes = on_devices(devices, lambda remote, progress: collect_garbage(remote, dry_run=dry_run, progress=progress))
 
     def sentence(report: GcReport) -> str:
-        fresh = f"; {report.fresh} new files stay for ten minutes" if report.fresh else ""
+        fresh = f"; {report.fresh} stay for now, new or being measured" if report.fresh else ""
         verb = "would be freed" if report.dry_run else "freed"
         paths = "".join(f"\n  {path}" for path in report.removed) if report.dry_run else ""
         return f"{report.freed_bytes:,} bytes {verb}, {len(report.removed)} paths{fresh}{paths}"

@@ -57,7 +57,7 @@ class BackgroundLoop:
 
 
 def _next(messages: "SimpleQueue[bytes | None]") -> bytes | None:
-    """The next message. A Ctrl-C that comes just before this thread falls asleep wakes nobody, so it never sleeps long."""
+    """The next message. A Ctrl-C that comes just before this thread falls asleep wakes nobody: it never sleeps long."""
     while True:
         try:
             return messages.get(timeout=_GLANCE_S)

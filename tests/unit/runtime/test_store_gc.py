@@ -1,14 +1,21 @@
 """Collecting garbage: what is in use, and what was before, stays; the rest goes, and its bytes are counted right."""
 
 import os
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from unit.models import tiny_bundle
 
+import edgewright_runtime
 from edgewright_runtime.bundle import Bundle
-from edgewright_runtime.garbage import FRESH_S, collect
+from edgewright_runtime.claim import CLAIM, FRESH_S
+from edgewright_runtime.garbage import collect
+from edgewright_runtime.request import pack_request
 from edgewright_runtime.store import Store
 
 
@@ -125,3 +132,52 @@ def test_symlinks_are_deleted_not_followed(store: Store, tmp_path: Path) -> None
 
 def test_an_empty_home(store: Store) -> None:
     assert collect(store) == {"removed": [], "freed_bytes": 0, "fresh": 0, "dry_run": False}
+
+
+@contextmanager
+def _held_elsewhere(path: Path) -> Iterator[None]:
+    """Another process runs with it, and is killed in the end."""
+    program = "import sys, pathlib, edgewright_runtime.claim as c; c.hold(pathlib.Path(sys.argv[1])); print(); input()"
+    environment = {**os.environ, "PYTHONPATH": str(Path(edgewright_runtime.__file__).parents[1])}
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdout.readline()
+        yield
+    finally:
+        process.kill()
+        process.wait()
+        process.stdin.close()
+        process.stdout.close()
+
+
+def test_a_release_about_to_be_measured_stays(store: Store) -> None:
+    measured = Bundle.open(tiny_bundle(store.home.parent / "measured.ewb", seed=7))
+    request = pack_request(measured.manifest_bytes, [measured.read(entry.path) for entry in measured.manifest.files])
+    command = [sys.executable, "-m", "edgewright_runtime", "store-install", "--home", str(store.home)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(edgewright_runtime.__file__).parents[1])}
+    subprocess.run(command, input=request, env=environment, check=True, capture_output=True)
+    release = store.home / "releases" / "tiny" / measured.id
+    done = collect(store)
+    assert (done["removed"], done["fresh"]) == ([], 1)
+    Bundle.open(release).verify()
+    _age(release / CLAIM)
+    assert "releases/tiny" in collect(store)["removed"]
+    assert not release.exists()
+
+
+def test_what_is_being_measured_stays_until_that_process_ends(store: Store) -> None:
+    oldest, *_ = (_flash(store, seed) for seed in (0, 1, 2))
+    release = store.home / "releases" / "tiny" / oldest.id
+    data = store.home / "data" / "samples.npz"
+    data.parent.mkdir()
+    data.write_bytes(b"samples")
+    _age(data)
+    with _held_elsewhere(release), _held_elsewhere(data):
+        done = collect(store)
+        assert (done["removed"], done["fresh"]) == ([], 2)
+    removed = collect(store)["removed"]
+    assert {f"releases/tiny/{oldest.id}", "data/samples.npz"} <= set(removed)

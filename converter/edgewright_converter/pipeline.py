@@ -106,7 +106,7 @@ def convert(
 
         request = replace(request, data=load_data(data, words, list(request.labels) if request.labels else None))
     finished: Finished = run_isolated(_convert_in_child, (request, prepared), timeout_s, tell)
-    digest = sha256_hex(prepared.frozen.graph) if prepared is not None else _hash_source(str(model), kind)
+    digest = sha256_hex(prepared.frozen.graph) if prepared is not None else hash_source(str(model))
     manifest = write_bundle(finished, request, name, digest, path)
     tell("done", 1.0)
     return Conversion(path, manifest, list(finished.outcomes), finished.difference, _add(seconds, finished.seconds))
@@ -191,9 +191,9 @@ def _read_file(path: Path, what: str) -> bytes:
         raise InputError(f"The {what} file {path} cannot be read: {error.strerror}.") from error
 
 
-def _hash_source(source: str, kind: str) -> str:
+def hash_source(source: str) -> str:
     """SHA-256 of the model's file; of a folder, over the names and hashes of all its files."""
-    path = Path(source.rpartition(":")[0]) if kind == "function" else Path(source)
+    path = Path(source.rpartition(":")[0]) if kind_of(source) == "function" else Path(source)
     if path.is_file():
         return hash_file(path)
     files = sorted(file for file in path.rglob("*") if file.is_file())

@@ -1,7 +1,7 @@
 """What each board and its runtime can do: boards and systems in explicit tables, a target for each pair that exists.
 
 A runtime is named by the TensorFlow release whose operators it has: tflite-runtime ends at 2.14, ai-edge-litert 2.3.0
-has those of 2.21. A target says where each of its facts comes from; `profile.py` reads and writes one as a file.
+has those of 2.23 (engine_versions.csv, which benchmarks/kernels.py measures, against op_versions.csv). A target says where each of its facts comes from; `profile.py` reads and writes one as a file.
 """
 
 import difflib
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 
 from .errors import RecipeError
 
-LITERT = "2.21.0"
+LITERT = "2.23.0"
 TFLITE = "2.14.0"
 RUNTIMES = {"litert": LITERT, "tflite": TFLITE}
 
@@ -178,6 +178,18 @@ def get_target(name: str) -> Target:
     near = difflib.get_close_matches(name, TARGETS, n=1)
     hint = f"did you mean {near[0]!r}? Known: " if near else "known: "
     raise RecipeError(f"Unknown target {name!r}: {hint}{', '.join(TARGETS)}; or a profile's .toml file.")
+
+
+def option_for(target: Target, engine: str | None = None) -> str:
+    """A name that --target takes, for this target with this engine; a probed device has none of its own."""
+    engine = engine or target.engine
+    if target.name in TARGETS:
+        names = (target.name, f"{target.name}-tflite", target.name.removesuffix("-tflite"))
+        fitting = [name for name in names if name in TARGETS and TARGETS[name].engine == engine]
+        if fitting:
+            return fitting[0]
+    generic = (t for t in TARGETS.values() if (t.machine, t.engine) == (target.machine, engine) and t.board is None)
+    return next((t.name for t in generic), "local" if engine == "litert" else "local-tflite")
 
 
 def version_key(version: str) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from ..flatbuffer import Flatbuffer, Node, Subgraph
 from ..kernels import highest_version, takes, types_taken
 from ..rawmodel import RawModel
-from ..targets import Target
+from ..targets import Target, option_for
 from .finding import ERROR, Finding, layer_of, places
 
 EDGETPU_OPERATOR = "edgetpu-custom-op"
@@ -81,8 +81,8 @@ def _newer_engine(name: str, version: int, target: Target) -> str | None:
     if target.engine == "litert" or (highest_version("litert", name) or 0) < version:
         return None
     return (
-        f"convert with --target {target.name}, whose flags avoid what can be avoided, or with --recipe float32, or set "
-        "the device up with --engine litert"
+        f"convert with --target {option_for(target)}, whose flags avoid what can be avoided, or with --recipe float32, or "
+        "set the device up with --engine litert"
     )
 
 

@@ -32,6 +32,10 @@ def examine(data: bytes, target: Target) -> list[Finding]:
         flatbuffer, raw = read(data), RawModel(data)
         found = [*operators(flatbuffer, raw, target), *structure(flatbuffer, raw)]
         found += board(flatbuffer, raw, target)
+        if target.edgetpu:
+            from ..edgetpu.mapping import edgetpu_findings  # which speaks of findings itself
+
+            found += edgetpu_findings(flatbuffer, raw)
     except (InputError, Malformed, IndexError, ValueError, RecursionError) as error:
         problem = str(error).partition(":")[0] if isinstance(error, InputError) else f"it contradicts itself ({error})"
         return [Finding(ERROR, "integrity", "the file", problem, "convert or copy the model again")]

@@ -118,4 +118,9 @@ def convert(
             click.echo(f"  accuracy {outcome.accuracy_before:.4f} → {outcome.accuracy_after:.4f}")
         for skipped in outcome.skipped:
             click.echo(f"  {skipped.what} left alone: {skipped.reason}")
+    if isinstance(conversion.edgetpu, str):
+        click.echo(f"  {conversion.edgetpu}", err=True)
+    elif conversion.edgetpu is not None:
+        log = conversion.edgetpu.log
+        click.echo(f"  Edge TPU: {log.on_tpu} operations, {log.on_cpu} stay on the CPU")
     print_findings(report, notes=False)

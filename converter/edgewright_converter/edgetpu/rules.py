@@ -206,10 +206,10 @@ def _unit_strides(op: Operation) -> str | None:
     return "it has an ellipsis or a new axis" if op.option(2) or op.option(3) else None
 
 
-_REQUIREMENTS = (
-    Rule("8 bits", MODEL_REQUIREMENTS, _eight_bits),
-    Rule("constant sizes", MODEL_REQUIREMENTS, _constant_sizes),
+REQUIREMENTS = (
     Rule("constant parameters", MODEL_REQUIREMENTS, _constant_parameters),
+    Rule("constant sizes", MODEL_REQUIREMENTS, _constant_sizes),
+    Rule("8 bits", MODEL_REQUIREMENTS, _eight_bits),
     Rule("three dimensions", MODEL_REQUIREMENTS, _three_dimensions),
 )
 _OF_DATA_ALONE = ("ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE", "CONCATENATION", "PACK")
@@ -255,7 +255,7 @@ def obstacle(op: Operation) -> tuple[str, str] | None:
     """Why the Edge TPU cannot take an operation by itself: (reason, source); None where it can."""
     if op.name not in OPERATORS:
         return "the Edge TPU has no such operator", SUPPORTED
-    for rule in (*_REQUIREMENTS, *OPERATORS[op.name]):
+    for rule in (*REQUIREMENTS, *OPERATORS[op.name]):
         if reason := rule.broken(op):
             return reason, rule.source
     return None

@@ -59,7 +59,7 @@ def _load(interpreter: Any, device: str, engine: str) -> Any:
             f"version for the TensorFlow of {engine}."
         ) from error
     except (ValueError, RuntimeError) as error:
-        said = decisive_line(error).replace(f"Failed to load delegate from {LIBRARY}", "").strip()
+        said = str(error).partition("\n")[2].strip()  # after the line that both interpreters begin with
         raise EngineError(_device_problem(device, said)) from error
 
 

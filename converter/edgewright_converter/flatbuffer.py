@@ -5,11 +5,10 @@ Needs neither TensorFlow nor an engine. Field numbers are those of TensorFlow Li
 
 import csv
 import functools
+import struct
 from collections import Counter
 from dataclasses import dataclass
 from importlib import resources
-
-import numpy as np
 
 from edgewright_runtime.errors import InputError
 
@@ -115,7 +114,7 @@ def reorder(data: bytes, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> b
         wanted = [index[name] for name in names]
         if sorted(wanted) != sorted(graph.ints(ends)):
             raise ValueError(f"the flatbuffer's ends are {sorted(index)}, not {sorted(names)}")
-        changed[start : start + 4 * count] = np.array(wanted, "<i4").tobytes()
+        changed[start : start + 4 * count] = struct.pack(f"<{count}i", *wanted)
     return bytes(changed)
 
 
@@ -218,7 +217,7 @@ def _tensor(table: Table, buffers: list[int]) -> Tensor:
         shape=table.ints(0),
         dtype=_TYPES[kind] if 0 <= kind < len(_TYPES) else f"type {kind}",
         size_bytes=buffers[buffer],
-        scales=tuple(quantization.numbers(2, np.float32)) if quantization else (),
+        scales=quantization.numbers(2, "f") if quantization else (),
     )
 
 

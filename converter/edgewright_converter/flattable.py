@@ -8,9 +8,6 @@ bytes may be hostile.
 import struct
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import DTypeLike
-
 
 class Malformed(Exception):
     """An offset points outside of the bytes, or a text is not UTF-8."""
@@ -48,13 +45,14 @@ class Table:
         first, count = self.vector(field, 4)
         return [Table(self.data, self._follow(first + 4 * index)) for index in range(count)]
 
-    def numbers(self, field: int, dtype: DTypeLike) -> list[float] | list[int]:
-        first, count = self.vector(field, np.dtype(dtype).itemsize)
-        found: list[int] = np.frombuffer(self.data, dtype, count, first).tolist() if count else []
-        return found
+    def numbers(self, field: int, form: str) -> tuple[float, ...]:
+        """form: of one number, as ``struct`` names it. Without NumPy, which takes longer to import than most models to
+        read."""
+        first, count = self.vector(field, struct.calcsize("<" + form))
+        return struct.unpack_from(f"<{count}{form}", self.data, first)
 
     def ints(self, field: int) -> tuple[int, ...]:
-        return tuple(int(value) for value in self.numbers(field, np.int32))
+        return tuple(int(value) for value in self.numbers(field, "i"))
 
     def vector_bytes(self, field: int) -> int:
         """The length of a vector of bytes."""

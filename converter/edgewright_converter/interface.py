@@ -157,6 +157,8 @@ def _settle(
         given = shapes.get(name)
         open_axes = [axis for axis, size in enumerate(shape) if size is None and axis > 0]
         sizes = [given] * len(open_axes) if isinstance(given, int) else list(given or ())
+        if len(sizes) == len(shape) - 1 and all(a in (None, b) for a, b in zip(shape[1:], sizes, strict=True)):
+            sizes = [sizes[axis - 1] for axis in open_axes]  # the whole shape was given
         if given is None and name in samples and samples[name].ndim == len(shape):
             sizes = [samples[name].shape[axis] for axis in open_axes]
         if len(sizes) != len(open_axes) or any(size < 1 for size in sizes):

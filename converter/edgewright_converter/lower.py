@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .data import Array
+from .doctor import ERROR, examine
 from .errors import ConversionError
 from .export import Frozen
 from .flatbuffer import Flatbuffer, read, reorder
@@ -79,23 +80,11 @@ def _batches(frozen: Frozen, calibration: tuple[Array, ...]) -> Iterator[dict[st
 
 def check_runnable(model: bytes, target: Target) -> Flatbuffer:
     """Refuse what the target cannot run. Raises ConversionError with the operator and the remedy."""
-    flatbuffer = read(model)
-    for operator in flatbuffer.operators:
-        label = f"{operator.name} v{operator.version}"
-        if operator.name.startswith("Flex") or operator.name == "CUSTOM":
-            raise ConversionError(f"Operator {operator.name} has no builtin kernel: replace the layer that makes it.")
-        if operator.min_runtime is None:
-            if target.engine != "litert":
-                raise ConversionError(
-                    f"No table says which runtime has {label}, so {target.name} may not run it: "
-                    f"convert with --target {target.name.removesuffix('-tflite')}."
-                )
-        elif version_key(operator.min_runtime) > version_key(target.runtime):
-            raise ConversionError(
-                f"Operator {label} needs runtime {operator.min_runtime}, {target.name} has {target.runtime}: "
-                "use another recipe (float32 asks least of the runtime), or a target with the litert engine."
-            )
-    return flatbuffer
+    errors = [finding for finding in examine(model, target) if finding.severity == ERROR]
+    if errors:
+        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        raise ConversionError(f"The model cannot run on {target.name}: {errors[0]}{more}.")
+    return read(model)
 
 
 def _explain(frozen: Frozen, message: str, mode: str) -> str:

@@ -12,14 +12,27 @@ from edgewright_runtime.hashing import sha256_hex
 from edgewright_runtime.manifest import Budget, FileEntry, Golden, Manifest, Variant
 
 from .data import Array
+from .edgetpu.compiler import Compiled
 from .job import Finished, Request
 
 MODEL, LABELS, TOKENIZER = "model.tflite", "labels.json", "tokenizer.json"
+EDGETPU_MODEL = "model_edgetpu.tflite"
 
 
-def write_bundle(finished: Finished, request: Request, name: str, source_sha256: str, path: Path) -> Manifest:
-    """Write the .ewb and return its manifest. Raises StorageError where the folder refuses."""
+def write_bundle(
+    finished: Finished,
+    request: Request,
+    name: str,
+    source_sha256: str,
+    path: Path,
+    compiled: Compiled | None = None,
+) -> Manifest:
+    """Write the .ewb and return its manifest. compiled: the variant for an Edge TPU. Raises StorageError where the
+    folder refuses."""
     files: dict[str, bytes | Path] = {MODEL: finished.model}
+    layouts = {MODEL: "cpu"}
+    if compiled is not None:
+        files[EDGETPU_MODEL], layouts[EDGETPU_MODEL] = compiled.model, "edgetpu"
     golden = finished.golden
     inputs = _add_arrays(files, "in", golden.inputs)
     outputs = _add_arrays(files, "out", golden.outputs)
@@ -33,30 +46,35 @@ def write_bundle(finished: Finished, request: Request, name: str, source_sha256:
         files=tuple(
             FileEntry(key, len(data), sha256_hex(data)) for key, data in files.items() if isinstance(data, bytes)
         ),
-        variants=(
+        variants=tuple(
             Variant(
-                path=MODEL,
-                layout="cpu",
+                path=file,
+                layout=layout,
                 mode=recipe.quantize.mode,
                 min_runtime=finished.min_runtime or "",
                 inputs=finished.inputs,
                 outputs=finished.outputs,
-            ),
+            )
+            for file, layout in layouts.items()
         ),
         golden=Golden(inputs, outputs, golden.atol),
         labels=LABELS if request.labels is not None else None,
         tokenizer=TOKENIZER if request.tokenizer is not None else None,
         budget=Budget(recipe.budget.latency_ms, recipe.budget.memory_mb),
-        provenance=_provenance(finished, request, source_sha256),
+        provenance=_provenance(finished, request, source_sha256, compiled),
     )
     write_archive(manifest, files, path)
     return manifest
 
 
-def _provenance(finished: Finished, request: Request, source_sha256: str) -> dict[str, Any]:
+def _provenance(
+    finished: Finished, request: Request, source_sha256: str, compiled: Compiled | None
+) -> dict[str, Any]:
     """What made this bundle. No time and no path: the same inputs give the same bytes."""
     last = finished.outcomes[-1]
+    compiler = {} if compiled is None else {"edgetpu_compiler": compiled.log.to_dict()}
     return {
+        **compiler,
         "metrics": {
             "accuracy_before": last.accuracy_before,
             "accuracy_after": last.accuracy_after,

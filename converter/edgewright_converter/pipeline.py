@@ -13,6 +13,8 @@ from edgewright_runtime.manifest import NAME, Manifest
 from edgewright_runtime.text import Tokenizer
 
 from .data import Dataset
+from .edgetpu.compiler import PROGRAM, Compiled, available, compile_model, keeps_ends
+from .errors import ConversionError
 from .interface import Shapes
 from .isolation import run_isolated
 from .job import Finished, Prepared, Request, Steps
@@ -27,13 +29,18 @@ Progress = Callable[[str, float], None]
 
 @dataclass(frozen=True)
 class Conversion:
-    """path: of the bundle; difference: max |flatbuffer - Keras| / max(1, max |Keras|); seconds: by step."""
+    """path: of the bundle; difference: max |flatbuffer - Keras| / max(1, max |Keras|); seconds: by step.
+
+    edgetpu: for a target with an Edge TPU, what its compiler made, or a sentence that says why there is no variant for
+    it; None for other targets.
+    """
 
     path: Path
     manifest: Manifest
     outcomes: list[Outcome]
     difference: float
     seconds: dict[str, float]
+    edgetpu: Compiled | str | None = None
 
 
 def convert(
@@ -106,10 +113,26 @@ def convert(
 
         request = replace(request, data=load_data(data, words, list(request.labels) if request.labels else None))
     finished: Finished = run_isolated(_convert_in_child, (request, prepared), timeout_s, tell)
-    digest = sha256_hex(prepared.frozen.graph) if prepared is not None else _hash_source(str(model), kind)
-    manifest = write_bundle(finished, request, name, digest, path)
+    digest = sha256_hex(prepared.frozen.graph) if prepared is not None else hash_source(str(model))
+    edgetpu = _for_edgetpu(finished.model) if board.edgetpu else None
+    compiled = edgetpu if isinstance(edgetpu, Compiled) else None
+    manifest = write_bundle(finished, request, name, digest, path, compiled)
     tell("done", 1.0)
-    return Conversion(path, manifest, list(finished.outcomes), finished.difference, _add(seconds, finished.seconds))
+    took = _add(seconds, finished.seconds)
+    return Conversion(path, manifest, list(finished.outcomes), finished.difference, took, edgetpu)
+
+
+def _for_edgetpu(model: bytes) -> Compiled | str:
+    """The same model compiled, or why there is none: the CPU's variant stands by itself."""
+    if not available():
+        return f"{PROGRAM} is not on PATH, so the bundle has no Edge TPU variant: see docs/coral.md."
+    try:
+        compiled = compile_model(model)
+        if not keeps_ends(model, compiled.model):
+            return f"{PROGRAM} changed the model's inputs or outputs, so the bundle has no Edge TPU variant."
+        return compiled
+    except ConversionError as error:
+        return str(error)
 
 
 def _convert_in_child(request: Request, prepared: Prepared | None, tell: Progress) -> Finished:
@@ -191,9 +214,9 @@ def _read_file(path: Path, what: str) -> bytes:
         raise InputError(f"The {what} file {path} cannot be read: {error.strerror}.") from error
 
 
-def _hash_source(source: str, kind: str) -> str:
+def hash_source(source: str) -> str:
     """SHA-256 of the model's file; of a folder, over the names and hashes of all its files."""
-    path = Path(source.rpartition(":")[0]) if kind == "function" else Path(source)
+    path = Path(source.rpartition(":")[0]) if kind_of(source) == "function" else Path(source)
     if path.is_file():
         return hash_file(path)
     files = sorted(file for file in path.rglob("*") if file.is_file())

@@ -4,6 +4,8 @@ Always
 - Embedding: Keras lets a negative id count from the end, which costs LESS, ADD and SELECT on int32 in every model and
   stops the int16 quantizer. Token ids are never negative, so a plain gather does.
 - argmax: Keras tells −0 from 0 with bit operations that no edge runtime has; for the largest of a row it is the same.
+- Names: Keras opens a layer's scope twice, once to build and once to call it, and TensorFlow numbers the second one,
+  which makes another layer's name of it ("dense" becomes "dense_3"). Opened by its full path, a scope keeps its name.
 - LayerNormalization, RMSNormalization: SQUARE and SQUARED_DIFFERENCE have no int16 kernel, and in int8 Keras' x·a + b
   falls apart into floats; (x − mean)·rsqrt(var)·gamma + beta does not: a Transformer takes 148 instead of 245 µs.
 
@@ -34,9 +36,10 @@ _MASKED_BELOW = 12.0  # e^-12 is less than half a step of an int16 softmax
 def plain_layers(model: Any, mode: str) -> Iterator[None]:
     """Trace inside of this block; afterwards Keras is as it was. mode: of the quantization that follows."""
     import keras
-    from keras.src.backend.tensorflow import nn, numpy
+    from keras.src.backend.tensorflow import core, nn, numpy
 
     swaps = [
+        (core.name_scope, "__enter__", _scope),
         (numpy, "argmax", _argmax),
         (keras.layers.Embedding, "call", _embedding),
         (keras.layers.LayerNormalization, "call", lambda original: _normalization(original, mode)),
@@ -92,6 +95,17 @@ def _embedding(_: Callable[..., Any]) -> Callable[..., Any]:
         return tf.cast(tf.gather(tf.convert_to_tensor(self.embeddings), ids), self.compute_dtype)
 
     return call
+
+
+def _scope(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def enter(self: Any) -> Any:
+        import tensorflow as tf
+
+        path = tf.get_current_name_scope()
+        self._tf_name_scope = tf.name_scope(f"{path}/{self.name}/" if path else f"{self.name}/")
+        return original(self)
+
+    return enter
 
 
 def _argmax(original: Callable[..., Any]) -> Callable[..., Any]:

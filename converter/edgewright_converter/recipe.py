@@ -78,6 +78,19 @@ class Recipe:
         return document
 
     @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> "Recipe":
+        """What ``to_dict`` gave, as a bundle's provenance holds it. Raises RecipeError where it is anything else."""
+        try:
+            passes = []
+            for entry in document["passes"]:
+                options = {key: value for key, value in entry.items() if key != "use"}
+                passes.append(PASSES[entry["use"]](**options))
+            budget = Budgets(**document["budget"])
+            return cls(document["name"], tuple(passes), document["target"], budget)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise RecipeError(f"This is no recipe of this edgewright ({error}): name one with --recipe.") from error
+
+    @classmethod
     def load(cls, source: "str | Path | Recipe") -> "Recipe":
         """A Recipe, the name of a built-in recipe, or the path of a TOML file."""
         if isinstance(source, Recipe):

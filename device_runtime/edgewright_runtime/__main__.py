@@ -53,7 +53,7 @@ def _add_info(parser: argparse.ArgumentParser) -> None:
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", help="an .ewb file, a release folder, or with --home the name of a model")
     parser.add_argument("--home", type=Path, help="the device's folder")
-    parser.add_argument("--engine", default="auto", help="auto, litert or tflite")
+    parser.add_argument("--engine", default="auto", help="auto, litert, tflite or edgetpu")
     parser.add_argument("--threads", type=int, default=1)
 
 
@@ -91,7 +91,7 @@ def _add_change(parser: argparse.ArgumentParser) -> None:
 
 def _add_flash(parser: argparse.ArgumentParser) -> None:
     _add_change(parser)
-    parser.add_argument("--engine", default="auto", help="auto, litert or tflite")
+    parser.add_argument("--engine", default="auto", help="auto, litert, tflite or edgetpu")
 
 
 def _add_rollback(parser: argparse.ArgumentParser) -> None:

@@ -19,7 +19,8 @@ Tell = Callable[[str], None]
 
 
 def install(store: Store, request: Request) -> dict[str, Any]:
-    """The SHA-256 still to be sent as "missing"; where there are none, also "id", "name" and "path" of the release.
+    """The SHA-256 still to be sent as "missing", with "device", what decides whether to send them; where none are, "id",
+    "name" and "path" of the release.
 
     Raises InputError, BundleError for the manifest, StorageError.
     """
@@ -28,7 +29,7 @@ def install(store: Store, request: Request) -> dict[str, Any]:
     missing = store.accept(manifest.files)
     if missing:
         _require_room(store, [entry for entry in manifest.files if entry.sha256 in missing])
-        return {"missing": missing}
+        return {"missing": missing, "device": _device(store)}
     release = store.assemble(request.manifest)
     return {"missing": [], "id": release.name, "name": manifest.name, "path": str(release)}
 
@@ -53,6 +54,22 @@ def roll_back(store: Store, name: str, check: Check, tell: Tell) -> dict[str, An
     checked = check(release)
     tell("switching over")
     return {"name": name, "id": release.name, "previous": store.roll_back(name), **checked}
+
+
+def _device(store: Store) -> dict[str, Any]:
+    """For the host to judge by, before it sends anything."""
+    import platform
+
+    from .engines import installed_engines
+    from .facts import parse_memory_bytes, read_fact
+
+    disk = os.statvfs(store.home)
+    return {
+        "engines": installed_engines(),
+        "machine": platform.machine(),
+        "memory_bytes": read_fact(Path("/proc/meminfo"), parse_memory_bytes),
+        "free_bytes": disk.f_bavail * disk.f_frsize,
+    }
 
 
 def _require_room(store: Store, lacking: list[FileEntry]) -> None:

@@ -106,9 +106,20 @@ def _by_preference(pythons: tuple[Python, ...]) -> list[Python]:
 
 
 def _obstacle(package: EnginePackage, python: Python, probe: Probe) -> str | None:
-    """Why the engine does not run with this Python, None where nothing speaks against it."""
-    machine = probe.machine_of(python)
-    libc = python.libc or probe.libc or "an unknown C library"
+    return obstacle(
+        package,
+        machine=probe.machine_of(python),
+        libc=python.libc or probe.libc,
+        python=python.version,
+        is_standard=python.is_standard,
+    )
+
+
+def obstacle(
+    package: EnginePackage, *, machine: str | None, libc: str | None, python: str, is_standard: bool = True
+) -> str | None:
+    """Why the engine does not run with this Python there, None where nothing speaks against it."""
+    libc = libc or "an unknown C library"
     first, last = package.pythons
     if machine not in package.glibc:
         return f"has no wheels for {machine}"
@@ -116,7 +127,7 @@ def _obstacle(package: EnginePackage, python: Python, probe: Probe) -> str | Non
         return f"needs glibc, and there is {libc}"
     if version(libc[6:]) < package.glibc[machine]:
         return f"needs glibc {_dotted(package.glibc[machine])} or later on {machine}"
-    if not python.is_standard or not first <= version(python.version) <= last:
+    if not is_standard or not first <= version(python) <= last:
         return f"needs CPython {_dotted(first)} to {_dotted(last)}"
     return None
 

@@ -24,6 +24,7 @@ from edgewright_runtime.manifest import FileEntry
 from edgewright_runtime.request import pack_request
 
 from .devices import Device
+from .doctor import Doctor
 from .errors import TransportError
 from .folders import temporary_folder
 from .progress import Progress, part, silent
@@ -37,7 +38,8 @@ _ROUNDS = 3  # the question, the answer, and once more where that was damaged
 @dataclass(frozen=True)
 class FlashReport:
     """What was flashed. blobs_sent, sent_bytes: what the device lacked; previous: id of the bundle in use before;
-    max_difference: of the golden samples' answers, in real units; seconds: in all, connecting included."""
+    max_difference: of the golden samples' answers, in real units; seconds: in all, connecting included; warnings: what
+    the doctor said of the model on this device, in sentences."""
 
     device: str
     name: str
@@ -47,6 +49,7 @@ class FlashReport:
     previous: str | None
     max_difference: float
     seconds: float
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class Installed:
     blobs_sent: int
     sent_bytes: int
     document: dict[str, Any]
+    warnings: tuple[str, ...] = ()
 
 
 class Parcel:
@@ -101,9 +105,14 @@ def parcel(bundle: "str | Path | Parcel") -> Iterator[Parcel]:
 
 
 def flash(
-    bundle: str | Path | Parcel, device: str | Device | Remote, *, engine: str = "auto", progress: Progress = silent
+    bundle: str | Path | Parcel,
+    device: str | Device | Remote,
+    *,
+    engine: str = "auto",
+    check: bool = True,
+    progress: Progress = silent,
 ) -> FlashReport:
-    """Make a bundle the model in use on a device.
+    """Make a bundle the model in use on a device. check: have the doctor look at it before its content is sent.
 
     Raises InputError or BundleError for the bundle, DeviceError for the device, EngineError where it cannot load the
     model, CheckError where it answers otherwise or exceeds its budget, StorageError where its disk refuses or another
@@ -111,7 +120,8 @@ def flash(
     """
     started = time.monotonic()
     with parcel(bundle) as packed, connected(device) as remote:
-        installed = _deliver(packed, remote, progress, "store-flash", "--engine", engine)
+        doctor = Doctor(packed.bundle, remote.name, engine) if check else None
+        installed = _deliver(packed, remote, progress, "store-flash", "--engine", engine, doctor=doctor)
         progress("done", 1.0)
         return FlashReport(
             device=remote.name,
@@ -122,6 +132,7 @@ def flash(
             previous=installed.document["previous"],
             max_difference=max(output["max_difference"] for output in installed.document["golden"]),
             seconds=time.monotonic() - started,
+            warnings=installed.warnings,
         )
 
 
@@ -139,8 +150,11 @@ def change(
     return remote.call(command, *options, *arguments, input=input, timeout_s=CHANGE_TIMEOUT_S, progress=progress)
 
 
-def _deliver(packed: Parcel, remote: Remote, progress: Progress, command: str, *options: str) -> Installed:
+def _deliver(
+    packed: Parcel, remote: Remote, progress: Progress, command: str, *options: str, doctor: "Doctor | None" = None
+) -> Installed:
     blobs_sent = sent_bytes = 0
+    warnings: tuple[str, ...] = ()
     lacking: list[FileEntry] = []
     for turn in range(_ROUNDS):
         small, large = _divide(lacking)
@@ -150,8 +164,9 @@ def _deliver(packed: Parcel, remote: Remote, progress: Progress, command: str, *
         document = change(remote, command, *options, input=packed.request(small), progress=step)
         lacking = [packed.entries[sha256] for sha256 in document["missing"]]
         if not lacking:
-            return Installed(PurePosixPath(document["path"]), blobs_sent, sent_bytes, document)
+            return Installed(PurePosixPath(document["path"]), blobs_sent, sent_bytes, document, warnings)
         if not turn:
+            warnings = doctor.judge(document["device"]) if doctor is not None else ()
             blobs_sent, sent_bytes = len(lacking), sum(entry.size_bytes for entry in lacking)
     raise TransportError(
         f"What was sent to {remote.name} does not arrive undamaged ({lacking[0].path}): check its disk and its line."

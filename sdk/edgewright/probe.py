@@ -26,6 +26,7 @@ from .remote import Remote, connected
 
 _TIMEOUT_S = 60.0
 _CPUFREQ = "/sys/devices/system/cpu/cpu0/cpufreq"
+_EDGETPU = "cat /sys/bus/usb/devices/*/uevent; ls /dev/apex_0"
 _RECORD = "\x1e"  # ASCII's record separator, in front of what each command prints
 
 # The names of Arm's cores, by the number in /proc/cpuinfo: its technical reference manuals, register MIDR.
@@ -114,7 +115,7 @@ class Probe:
     """What a device tells about itself. machine: the kernel's; cpu_features: as the kernel names them.
 
     pythons: the one that edgewright would take first. environment, runtime: names of what ``device setup`` made;
-    engines: the versions of what can be imported there.
+    engines: the versions of what can be imported there. edgetpu: "usb", "pcie", or None where none is attached.
     """
 
     model: str | None
@@ -138,6 +139,7 @@ class Probe:
     environment: str | None
     runtime: str | None
     engines: dict[str, str] | None
+    edgetpu: str | None = None
 
     @property
     def architecture(self) -> str | None:
@@ -199,6 +201,14 @@ def parse_free_bytes(text: str) -> int:
     return int(found[3]) * 1024
 
 
+def parse_edgetpu(text: str) -> str | None:
+    """/dev/apex_0 is the driver's file for PCIe; on USB it is 1a6e:089a until its first use, 18d1:9302 from then on.
+    https://coral.ai/docs/accelerator/get-started/"""
+    if "/dev/apex_0" in text:
+        return "pcie"
+    return "usb" if re.search(r"^PRODUCT=(1a6e/89a|18d1/9302)/", text, re.MULTILINE) else None
+
+
 def parse_target(text: str) -> str | None:
     """The name that a link points to; an environment may be one made again."""
     return parse_line(text.rpartition("/")[2].strip().removesuffix(AGAIN))
@@ -250,6 +260,7 @@ FACTS = {
     "max_frequency_hz": Fact(("cat", f"{_CPUFREQ}/cpuinfo_max_freq"), parse_frequency_hz),
     "temperature_c": Fact(("cat", "/sys/class/thermal/thermal_zone0/temp"), parse_temperature_c),
     "throttled": Fact(("vcgencmd", "get_throttled"), parse_throttled),
+    "edgetpu": Fact(("sh", "-c", _EDGETPU), parse_edgetpu),
     "pythons": Fact(("sh", "-c", _PYTHONS), parse_pythons),
     "environment": Fact(("readlink", "venv"), parse_target),
     "runtime": Fact(("readlink", "runtime"), parse_target),

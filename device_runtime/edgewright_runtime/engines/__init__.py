@@ -8,10 +8,11 @@ from . import litert, tflite
 from .base import Array, Engine, decisive_line
 from .interpreter import InterpreterEngine
 
-__all__ = ["ENGINES", "Array", "Engine", "decisive_line", "import_engine", "installed_engines", "open_engine"]
+__all__ = ["EDGETPU", "ENGINES", "Array", "Engine", "decisive_line", "import_engine", "installed_engines", "open_engine"]
 
 MAX_THREADS = 256
 ENGINES = {engine.NAME: engine for engine in (litert, tflite)}
+EDGETPU = "edgetpu"  # for compiled flatbuffers only, so "auto" leaves it to those who know which variants there are
 
 
 def open_engine(model: Union[bytes, str, Path], name: str = "auto", threads: int = 1) -> Engine:
@@ -22,14 +23,22 @@ def open_engine(model: Union[bytes, str, Path], name: str = "auto", threads: int
     """
     if not 1 <= threads <= MAX_THREADS:
         raise InputError(f"An engine runs on 1 to {MAX_THREADS} threads, not {threads}.")
+    if name.partition(":")[0] == EDGETPU:
+        from .edgetpu import open_edgetpu
+
+        return open_edgetpu(model, name, threads)
     name, interpreter_class = import_engine(name)
     return InterpreterEngine(name, ENGINES[name].DISTRIBUTION, interpreter_class, model, threads)
 
 
 def import_engine(name: str = "auto") -> tuple[str, Any]:
     """The engine's name and its interpreter class. Raises InputError, EngineError as ``open_engine``."""
+    if name.partition(":")[0] == EDGETPU:
+        from .edgetpu import import_interpreter
+
+        return name, import_interpreter()[1].Interpreter
     if name != "auto" and name not in ENGINES:
-        raise InputError(f"There is no engine {name}: choose auto, {' or '.join(ENGINES)}.")
+        raise InputError(f"There is no engine {name}: choose auto, {', '.join(ENGINES)} or {EDGETPU}.")
     problems = []
     for candidate in ENGINES if name == "auto" else [name]:
         try:

@@ -11,21 +11,35 @@ from .base import Array, Engine, decisive_line
 
 
 class InterpreterEngine(Engine):
-    """name: of the engine; distribution: the package that holds ``interpreter_class``."""
+    """name: of the engine; distribution: the package that holds ``interpreter_class``; delegate: what else computes."""
 
     def __init__(
-        self, name: str, distribution: str, interpreter_class: Any, model: Union[bytes, str, Path], threads: int
+        self,
+        name: str,
+        distribution: str,
+        interpreter_class: Any,
+        model: Union[bytes, str, Path],
+        threads: int,
+        delegate: Any = None,
     ) -> None:
         self.name = name
         self._distribution = distribution
         if _head(model)[4:] != b"TFL3":
             what = "This" if isinstance(model, bytes) else str(model)
             raise InputError(f"{what} is no TFLite flatbuffer: give a model made by `edgewright convert`.")
-        source = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
+        options: dict[str, Any] = {} if delegate is None else {"experimental_delegates": [delegate]}
+        options["model_content" if isinstance(model, bytes) else "model_path"] = (
+            model if isinstance(model, bytes) else str(model)
+        )
         try:
-            interpreter = interpreter_class(**source, num_threads=threads)
+            interpreter = interpreter_class(**options, num_threads=threads)
             interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
+            if delegate is not None:
+                raise EngineError(
+                    f"{name} cannot load this model with {distribution} {self.version} ({decisive_line(error)}): compile "
+                    "it with edgetpu_compiler, and install the libedgetpu that is built for this interpreter's TensorFlow."
+                ) from error
             raise EngineError(
                 f"{name} {self.version} cannot load this model ({decisive_line(error)}): "
                 "convert it for this device's runtime with --target, or install a newer engine here."

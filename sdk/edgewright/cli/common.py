@@ -29,6 +29,13 @@ def complete_devices(ctx: click.Context, param: click.Parameter, incomplete: str
         return []
 
 
+def complete_targets(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The targets' names, for the shell."""
+    from edgewright_converter.targets import TARGETS
+
+    return [CompletionItem(t.name, help=t.board or "") for t in TARGETS.values() if t.name.startswith(incomplete)]
+
+
 def print_json(kind: str, /, **content: Any) -> None:
     """One document on stdout."""
     click.echo(json.dumps({"schema": 1, "kind": kind, **content}, indent=2))

@@ -5,19 +5,14 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
-from .common import json_option, print_json, progress_bar
+from .check import print_findings
+from .common import complete_targets, json_option, print_json, progress_bar
 
 
 def _complete_recipes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     from edgewright_converter.recipe import builtin_recipes
 
     return [CompletionItem(name) for name in builtin_recipes() if name.startswith(incomplete)]
-
-
-def _complete_targets(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    from edgewright_converter.targets import TARGETS
-
-    return [CompletionItem(name) for name in TARGETS if name.startswith(incomplete)]
 
 
 def _shapes(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
@@ -47,7 +42,7 @@ def _shapes(ctx: click.Context, param: click.Parameter, values: tuple[str, ...])
 @click.option(
     "--recipe", default="float32", show_default=True, shell_complete=_complete_recipes, help="A name or a TOML file."
 )
-@click.option("--target", shell_complete=_complete_targets, help="The board it is for, e.g. rpi4.  [default: local]")
+@click.option("--target", shell_complete=complete_targets, help="The board it is for: rpi4, board.toml.  [default: local]")
 @click.option("--name", help="The model's name on a device.  [default: the file's name]")
 @click.option("--batch", default=1, show_default=True, type=click.IntRange(1), help="Samples in one run.")
 @click.option(
@@ -82,7 +77,9 @@ def convert(
     as_json: bool,
 ) -> None:
     """Convert MODEL (.keras, .h5, a SavedModel folder, or file.py:function) to a bundle."""
+    from edgewright.check import check
     from edgewright_converter.pipeline import convert as run
+    from edgewright_converter.recipe import Recipe
 
     with progress_bar() as progress:
         conversion = run(
@@ -101,10 +98,12 @@ def convert(
             timeout_s=timeout,
             progress=progress,
         )
+    report = check(conversion.path, target=target or Recipe.load(recipe).target or "local")
     if as_json:
         print_json(
             "convert",
             path=str(conversion.path),
+            check=report.to_dict(),
             difference=conversion.difference,
             seconds=conversion.seconds,
             outcomes=[outcome.to_dict() for outcome in conversion.outcomes],
@@ -119,3 +118,9 @@ def convert(
             click.echo(f"  accuracy {outcome.accuracy_before:.4f} → {outcome.accuracy_after:.4f}")
         for skipped in outcome.skipped:
             click.echo(f"  {skipped.what} left alone: {skipped.reason}")
+    if isinstance(conversion.edgetpu, str):
+        click.echo(f"  {conversion.edgetpu}", err=True)
+    elif conversion.edgetpu is not None:
+        log = conversion.edgetpu.log
+        click.echo(f"  Edge TPU: {log.on_tpu} operations, {log.on_cpu} stay on the CPU")
+    print_findings(report, notes=False)

@@ -3,11 +3,12 @@
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .common import complete_devices, json_option, print_json, progress_bar, stdout
+from .common import complete_devices, complete_targets, json_option, print_json, progress_bar, stdout
 from .emulate import emulate
 
 if TYPE_CHECKING:
@@ -46,8 +47,6 @@ def add(name: str, uri: str, identity: str | None, fingerprint: str | None) -> N
     URI is local:, local:/path/to/a/folder, or ssh://user@host:port. An SSH device is known by its host key from then
     on: compare the fingerprint with what `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` says on the device itself.
     """
-    from pathlib import Path
-
     from edgewright.devices import Device
     from edgewright.enroll import enroll
 
@@ -102,16 +101,24 @@ def show(name: str, as_json: bool) -> None:
         click.echo("  none")
 
 
-@device.command(epilog="Example: edgewright device probe kitchen --json")
+@device.command(epilog="Example: edgewright device probe kitchen -o kitchen.toml")
 @_name
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write a profile for --target: a .toml file.")
 @json_option
-def probe(name: str, as_json: bool) -> None:
+def probe(name: str, output: Path | None, as_json: bool) -> None:
     """Look at a device before anything is installed there, and tell which engine fits it."""
     from edgewright.engines import choose, missing_numpy
     from edgewright.errors import DeviceError
     from edgewright.probe import probe as look
+    from edgewright.profiles import target_of
+    from edgewright_converter.profile import write_profile
 
+    if output is not None and output.suffix != ".toml":
+        raise click.BadParameter(f"{output} does not end in .toml, as a profile for --target does.", param_hint="-o")
     found = look(name)
+    if output is not None:
+        write_profile(target_of(name, found), output)
+        click.echo(f"Wrote {output}.", err=True)
     try:
         choice = choose(name, found)
         problem = missing_numpy(name, choice)
@@ -128,6 +135,29 @@ def probe(name: str, as_json: bool) -> None:
     if choice:
         click.echo(f"fits          {' with '.join(choice.requirements)}")
     click.echo("\n" + (problem or f"Next: edgewright device setup {name}"), err=True)
+
+
+@device.command(epilog="Examples:\n\n\b\nedgewright device targets\nedgewright device targets rpi4 > my-board.toml")
+@click.argument("name", required=False, shell_complete=complete_targets)
+@json_option
+def targets(name: str | None, as_json: bool) -> None:
+    """List the targets that boards have, or show one as a profile, with the source of each fact."""
+    from edgewright_converter.profile import format_profile
+    from edgewright_converter.targets import TARGETS, get_target
+
+    if name is not None:
+        chosen = get_target(name)
+        if as_json:
+            print_json("device-target", **asdict(chosen))
+        else:
+            click.echo(format_profile(chosen), nl=False)
+        return
+    if as_json:
+        print_json("device-targets", targets=[asdict(target) for target in TARGETS.values()])
+        return
+    from .tables import targets_table
+
+    stdout().print(targets_table(TARGETS.values()))
 
 
 @device.command(epilog="Example: edgewright device setup kitchen --engine tflite")
@@ -189,6 +219,8 @@ def _readable(found: "Probe") -> Iterator[tuple[str, str]]:
     if found.throttled is not None:
         yield "power", ", ".join(found.throttled) or "good"
     free = scaled(found.memory_free_bytes, 1e9, "{:.2f} GB")
+    if found.edgetpu is not None:
+        yield "Edge TPU", {"usb": "on USB", "pcie": "on PCIe"}[found.edgetpu]
     yield "memory", scaled(found.memory_bytes, 1e9, "{:.2f} GB") + f", free: {free}"
     yield "storage", "free: " + scaled(found.storage_free_bytes, 1e9, "{:.1f} GB")
     for python in found.pythons:

@@ -14,8 +14,9 @@ from .fleet import on_devices, show_outcomes
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("devices", nargs=-1, required=True, shell_complete=complete_devices)
 @click.option("--engine", default="auto", show_default=True, help="The engine to check it with: litert, tflite, auto.")
+@click.option("--check/--no-check", default=True, help="Have the doctor look at it before anything is sent.")
 @json_option
-def flash(bundle: Path, devices: tuple[str, ...], engine: str, as_json: bool) -> None:
+def flash(bundle: Path, devices: tuple[str, ...], engine: str, check: bool, as_json: bool) -> None:
     """Send BUNDLE to DEVICES, check it there, and use it from then on.
 
     Only what a device lacks is sent. A model that answers wrongly on a device, or exceeds its budget there, is not
@@ -26,7 +27,12 @@ def flash(bundle: Path, devices: tuple[str, ...], engine: str, as_json: bool) ->
     from edgewright.flash import flash as send
 
     with parcel(bundle) as packed:
-        outcomes = on_devices(devices, lambda remote, progress: send(packed, remote, engine=engine, progress=progress))
+        outcomes = on_devices(
+            devices, lambda remote, progress: send(packed, remote, engine=engine, check=check, progress=progress)
+        )
+    for outcome in outcomes:
+        for warning in outcome.result.warnings if outcome.result is not None else ():
+            click.echo(f"Warning: {outcome.device}: {warning}", err=True)
 
     def before(report: FlashReport) -> str:
         return "unchanged" if report.previous == report.bundle_id else (report.previous or "none")[:12]

@@ -18,6 +18,7 @@ from edgewright.errors import EdgewrightError
 
 COMMANDS = {
     "bench": "edgewright.cli.bench:bench",
+    "check": "edgewright.cli.check:check",
     "completion": "edgewright.cli.completion:completion",
     "convert": "edgewright.cli.convert:convert",
     "demo": "edgewright.cli.demo:demo",

@@ -1,6 +1,6 @@
 """Tables for the terminal."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
@@ -13,6 +13,7 @@ from edgewright_runtime.result import BenchResult
 if TYPE_CHECKING:
     from edgewright.inspect import Inspection
     from edgewright_converter.flatbuffer import Flatbuffer, Tensor
+    from edgewright_converter.targets import Target
 
 
 def bench_table(results: Sequence[BenchResult]) -> Table:
@@ -48,6 +49,16 @@ def inspection(report: "Inspection", tensors: bool) -> Iterator[RenderableType]:
             for tensor in flatbuffer.tensors:
                 table.add_row(Text(tensor.name), Text(_type(tensor)), f"{tensor.size_bytes:,}", str(len(tensor.scales)))
             yield table
+
+
+def targets_table(targets: "Iterable[Target]") -> Table:
+    """What each target stands for."""
+    table = _table(["target", "board", "system", "machine", "engine"], ["Python", "glibc", "MB"])
+    for target in targets:
+        words = (target.name, target.board or "any", target.system or "any", target.machine, target.engine)
+        facts = (target.python, target.glibc, target.memory_mb)
+        table.add_row(*map(Text, words), *("" if fact is None else str(fact) for fact in facts))
+    return table
 
 
 def _bundle(report: "Inspection") -> RenderableType:

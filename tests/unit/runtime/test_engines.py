@@ -129,7 +129,7 @@ def test_a_model_that_fails_while_it_runs(name: str) -> None:
 
 
 def test_an_engine_that_is_not_there() -> None:
-    with pytest.raises(InputError, match="no engine tpu: choose auto, litert or tflite"):
+    with pytest.raises(InputError, match="no engine tpu: choose auto, litert, tflite or edgetpu"):
         open_engine(tiny_model(), "tpu")
     for absent in set(ENGINES) - INSTALLED:
         with pytest.raises(

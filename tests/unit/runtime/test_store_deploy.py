@@ -58,7 +58,8 @@ def _roll_back(store: Store, check: deploy.Check = _good) -> dict[str, Any]:
 
 def test_the_manifest_alone_is_a_question(store: Store, old: Bundle, new: Bundle) -> None:
     answer = deploy.flash(store, Request(old.manifest_bytes, ()), _bad, lambda step: None)
-    assert answer == {"missing": [entry.sha256 for entry in old.manifest.files]}
+    assert answer["missing"] == [entry.sha256 for entry in old.manifest.files]
+    assert set(answer["device"]) == {"engines", "machine", "memory_bytes", "free_bytes"}
     assert not (store.home / "releases").exists()
 
 

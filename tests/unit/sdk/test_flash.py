@@ -79,8 +79,14 @@ def test_a_failing_model_is_never_in_use(
 ) -> None:
     before = flash(bundle, kitchen).bundle_id
     with pytest.raises(error, match="On kitchen: "):
-        flash(make(tmp_path / "failing.ewb"), kitchen)
+        flash(make(tmp_path / "failing.ewb"), kitchen, check=False)
     assert _current(kitchen) == before
+
+
+def test_the_doctor_refuses_before_anything_is_sent(kitchen: Remote, tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"tiny will not run on kitchen, so nothing was sent\. FULLY_CONNECTED in logits"):
+        flash(_unknown_operator(tmp_path / "failing.ewb"), kitchen)
+    assert [path for path in Path(kitchen.home).rglob("*") if path.parent.name in ("incoming", "blobs")] == []
 
 
 def test_a_damaged_bundle_touches_no_device(tmp_path: Path, bundle: Path) -> None:

@@ -1,0 +1,117 @@
+"""Has the engine a kernel for each operator, in its version and with its types?"""
+
+from collections.abc import Iterator
+
+from ..flatbuffer import Flatbuffer, Node, Subgraph
+from ..kernels import highest_version, takes, types_taken
+from ..rawmodel import RawModel
+from ..targets import Target, option_for
+from .finding import ERROR, Finding, layer_of, places
+
+EDGETPU_OPERATOR = "edgetpu-custom-op"
+_OTHER_RECIPE = "use another recipe, of which float32 asks least"
+
+
+def operators(flatbuffer: Flatbuffer, raw: RawModel, target: Target) -> Iterator[Finding]:
+    """Custom and Flex operators, versions that the engine lacks, types that its kernel refuses, sparse weights."""
+    for code in flatbuffer.operators:
+        if code.count:
+            yield from _kernel(code.name, code.version, flatbuffer, target)
+    refused: dict[tuple[str, str], list[str]] = {}
+    sparse: dict[str, list[str]] = {}
+    for number, graph in enumerate(flatbuffer.subgraphs):
+        for node in graph.nodes:
+            inputs, outputs = _types(node.inputs, graph), _types(node.outputs, graph)
+            if takes(target.engine, node.operator, inputs, outputs) is False:
+                signature = f"{', '.join(dict.fromkeys(inputs))} to {', '.join(dict.fromkeys(outputs))}"
+                refused.setdefault((node.operator, signature), []).append(layer(node, graph))
+            if _sparse(node, number, raw):
+                sparse.setdefault(node.operator, []).append(layer(node, graph))
+    for (operator, signature), layers in refused.items():
+        yield _refused(operator, signature, layers, flatbuffer, target)
+    for operator, layers in sparse.items():
+        yield Finding(
+            ERROR,
+            "sparsity",
+            f"{operator} in {places(layers)}",
+            f"its weights are stored sparsely, and {target.engine} multiplies sparse weights in FULLY_CONNECTED only",
+            "convert with dense weights: a recipe of edgewright stores none sparsely",
+        )
+
+
+def layer(node: Node, graph: Subgraph) -> str:
+    """The layer that made this operation, or else the name of its result."""
+    names = [graph.tensors[index].name for index in node.outputs if index >= 0]
+    if not names:
+        return "the graph"
+    return layer_of(names[0]) or names[0].split(";")[0] or "the graph"
+
+
+def where(operator: str, flatbuffer: Flatbuffer) -> str:
+    """An operator and the layers that it is in."""
+    layers = [layer(node, graph) for graph in flatbuffer.subgraphs for node in graph.nodes if node.operator == operator]
+    return f"{operator} in {places(layers)}" if layers else operator
+
+
+def _kernel(name: str, version: int, flatbuffer: Flatbuffer, target: Target) -> Iterator[Finding]:
+    place = where(name, flatbuffer)
+    highest = highest_version(target.engine, name)
+    if name.startswith("Flex"):
+        problem = f"it is TensorFlow's own {name[4:]}, and no engine for boards carries TensorFlow's operators"
+        yield Finding(ERROR, "flex", place, problem, "replace that layer, or convert without SELECT_TF_OPS")
+    elif name == EDGETPU_OPERATOR:
+        if not target.edgetpu:
+            remedy = "use the file from before edgetpu_compiler, or a board with an Edge TPU (--target coral-usb)"
+            yield Finding(ERROR, "edgetpu", place, f"it is compiled for an Edge TPU, {target.name} has none", remedy)
+    elif highest is None:
+        problem = f"it is a custom operator, and {target.engine} has no kernel of that name"
+        yield Finding(ERROR, "custom", place, problem, "replace the layer that makes it by one of builtin operators")
+    elif version > highest and highest == 0:
+        problem = f"{target.engine} has no kernel for this operator"
+        yield Finding(ERROR, "operator", place, problem, _newer_engine(name, version, target) or _OTHER_RECIPE)
+    elif version > highest:
+        problem = f"version {version} is needed, {target.engine} has versions up to {highest}"
+        yield Finding(ERROR, "operator", place, problem, _newer_engine(name, version, target) or _OTHER_RECIPE)
+    elif (name, version) == ("BROADCAST_TO", 1):  # the only gap below a highest version
+        yield Finding(ERROR, "operator", place, "version 1 is in no engine, 2 and later are", "convert the model again")
+
+
+def _newer_engine(name: str, version: int, target: Target) -> str | None:
+    """What helps where the other engine has it."""
+    if target.engine == "litert" or (highest_version("litert", name) or 0) < version:
+        return None
+    return (
+        f"convert with --target {option_for(target)}, whose flags avoid what can be avoided, or with --recipe float32, or "
+        "set the device up with --engine litert"
+    )
+
+
+def _refused(operator: str, signature: str, layers: list[str], flatbuffer: Flatbuffer, target: Target) -> Finding:
+    widths = {
+        len(_types(node.inputs, graph))
+        for graph in flatbuffer.subgraphs
+        for node in graph.nodes
+        if node.operator == operator
+    }
+    taken = sorted({dtype for width in widths for dtype in types_taken(target.engine, operator, width)})
+    remedy = f"it takes {', '.join(taken)}" if taken else "replace that layer"
+    if "int16" in signature:
+        remedy += "; use the recipe int8 or float32 instead of int16x8"
+    elif "float64" in signature or "int64" in signature:
+        remedy += "; cast to float32 or int32 in the model"
+    else:
+        remedy += "; use another recipe, or cast in the model"
+    return Finding(
+        ERROR, "type", f"{operator} in {places(layers)}", f"{target.engine} has no kernel from {signature}", remedy
+    )
+
+
+def _types(indices: tuple[int, ...], graph: Subgraph) -> list[str]:
+    return [graph.tensors[index].dtype for index in indices if index >= 0]
+
+
+def _sparse(node: Node, number: int, raw: RawModel) -> bool:
+    """FULLY_CONNECTED multiplies sparse weights, DENSIFY unpacks them; any other kernel reads them as dense ones."""
+    if node.operator in ("FULLY_CONNECTED", "DENSIFY"):
+        return False
+    return any(index >= 0 and raw.is_sparse(number, index) for index in node.inputs)

@@ -42,7 +42,7 @@ def info(arguments: Namespace) -> dict[str, Any]:
 
 
 def verify(arguments: Namespace) -> dict[str, Any]:
-    bundle = _bundle(arguments)
+    bundle = _bundle(arguments, arguments.path)
     bundle.verify()
     return {**_about(bundle), **_check(bundle, arguments.engine, arguments.threads, arguments.budget)}
 
@@ -51,7 +51,7 @@ def run(arguments: Namespace) -> dict[str, Any]:
     from .answer import classify, compute
     from .model import load_model
 
-    bundle = _bundle(arguments)
+    bundle = _bundle(arguments, arguments.path)
     with load_model(bundle, arguments.engine, arguments.threads) as engine:
         if arguments.text is not None:
             answer: dict[str, Any] = {"labels": classify(bundle, engine, arguments.text, arguments.top)}
@@ -62,16 +62,13 @@ def run(arguments: Namespace) -> dict[str, Any]:
 
 def bench(arguments: Namespace) -> dict[str, Any]:
     from .bench import bench as measure
+    from .plan import Plan
 
-    return measure(
-        _bundle(arguments),
-        engine=arguments.engine,
-        threads=arguments.threads,
-        min_runs=arguments.min_runs,
-        min_seconds=arguments.min_seconds,
-        data=arguments.data,
-        progress=_report if arguments.progress else None,
-    ).to_document()
+    plan = Plan(**{name: getattr(arguments, name) for name in Plan.__dataclass_fields__})
+    bundles = [_bundle(arguments, path) for path in arguments.paths]
+    data = arguments.data * len(bundles) if len(arguments.data) == 1 else arguments.data
+    results = measure(bundles, plan, data, _report if arguments.progress else None)
+    return {"results": [result.to_document() for result in results]}
 
 
 def store_install(arguments: Namespace) -> dict[str, Any]:
@@ -151,13 +148,13 @@ def _check(bundle: Bundle, engine_name: str, threads: int, budget: bool) -> dict
         }
 
 
-def _bundle(arguments: Namespace) -> Bundle:
-    """PATH is a bundle or, with --home, the name of a model on the device."""
+def _bundle(arguments: Namespace, path: str) -> Bundle:
+    """The path is a bundle's or, with --home, the name of a model on the device."""
     if arguments.home is None:
-        return Bundle.open(arguments.path)
+        return Bundle.open(path)
     from .store import Store
 
-    return Bundle.open(Store(arguments.home).current(arguments.path))
+    return Bundle.open(Store(arguments.home).current(path))
 
 
 def _about(bundle: Bundle) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The Interpreter API, which ai-edge-litert and tflite-runtime share."""
 
 from pathlib import Path
+from time import perf_counter_ns
 from typing import Any, Union
 
 import numpy as np
@@ -24,7 +25,9 @@ class InterpreterEngine(Engine):
         source = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
         try:
             interpreter = interpreter_class(**source, num_threads=threads)
+            started = perf_counter_ns()
             interpreter.allocate_tensors()
+            self.allocate_ns = perf_counter_ns() - started
         except (ValueError, RuntimeError) as error:
             raise EngineError(
                 f"{name} {self.version} cannot load this model ({decisive_line(error)}): "

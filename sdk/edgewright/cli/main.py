@@ -18,6 +18,7 @@ from edgewright.errors import EdgewrightError
 
 COMMANDS = {
     "bench": "edgewright.cli.bench:bench",
+    "compare": "edgewright.cli.compare:compare",
     "completion": "edgewright.cli.completion:completion",
     "convert": "edgewright.cli.convert:convert",
     "demo": "edgewright.cli.demo:demo",
@@ -25,6 +26,7 @@ COMMANDS = {
     "flash": "edgewright.cli.flash:flash",
     "gc": "edgewright.cli.gc:gc",
     "inspect": "edgewright.cli.inspect:inspect",
+    "report": "edgewright.cli.report:report",
     "rollback": "edgewright.cli.rollback:rollback",
     "run": "edgewright.cli.run:run",
 }

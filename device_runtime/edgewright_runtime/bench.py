@@ -1,11 +1,12 @@
 """Measure models: start, latency, memory, and on request throughput, where the time goes, and energy.
 
-Each model has a process of its own, or its memory would be that of all. Several models take turns in random order, block
-by block: whatever else the board does meets all of them alike. And each is started several times, for where a process
-happens to lie in memory makes it faster or slower by more than what is often compared. Timed is the run alone, as the
-engine's own benchmark tool does it; a call with its copies is recorded beside.
+Each model has a process of its own, or its memory would be that of all. Several models take turns in random order,
+block by block: whatever else the board does meets all of them alike. And each is started several times, for where a
+process happens to lie in memory makes it faster or slower by more than what is often compared. Timed is the run alone,
+as the engine's own benchmark tool does it; a call with its copies is recorded beside.
 
-What is not latency comes afterwards, each in processes of its own: the score on a data set, throughput, profile, energy.
+What is not latency comes afterwards, each in processes of its own: the score on a data set, throughput, profile,
+energy.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,8 +21,8 @@ from .bundle import Bundle
 from .conductor import Process, Watchman, require_cpus
 from .errors import InputError
 from .facts import board_facts, board_state
-from .load import energy, throughput
 from .limits import MAX_RUNS
+from .load import energy, throughput
 from .plan import Plan
 from .result import BenchResult, Score
 
@@ -58,7 +59,7 @@ def bench(
     tell(100, 100, "bench")
     environment.update(during=watchman.states, after=board_state())
     for index, model in enumerate(measured):
-        _afterwards(model, plan, lambda done, total, index=index: tell(index * total + done, len(measured) * total, "score"))  # type: ignore[misc]
+        _afterwards(model, plan, _scored(tell, index, len(measured)))
     session = f"{started_at} {Random(f'{started_at} {watchman.zero_ns}').getrandbits(32):08x}"
     return [model.result(session, plan, environment, watchman.zero_ns, started_at) for model in measured]
 
@@ -134,8 +135,8 @@ def _launch(
 ) -> None:
     """One process for each model: loaded, warmed up, and timed in turns."""
     random = Random(f"{plan.seed} {launch}")
-    rounds, min_runs, min_ns = plan.blocks(launches)
-    max_runs = max(min_runs, MAX_RUNS // rounds)
+    rounds, min_runs, min_ns = plan.blocks(len(measured))
+    max_runs = max(min_runs, MAX_RUNS // (rounds * launches))
     order = random.sample(measured, len(measured))
     with ExitStack() as processes:
         process = {}
@@ -153,6 +154,11 @@ def _launch(
             tell(min(99, 100 * (launch * rounds + turn + 1) // (launches * rounds)), 100, "bench")
         for model in order:
             model.finished(process[model].ask("finish"))
+
+
+def _scored(tell: Progress, index: int, count: int) -> Callable[[int, int], None]:
+    """Each model's part of the scoring."""
+    return lambda done, total: tell(index * total + done, count * total, "score")
 
 
 def _afterwards(model: _Measured, plan: Plan, tell_score: Callable[[int, int], None]) -> None:

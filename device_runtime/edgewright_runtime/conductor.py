@@ -1,7 +1,7 @@
 """Starts a process for each model and lets them take turns: one runs, the others wait.
 
-The processes are those of ``subject``. The conductor itself holds neither an engine nor numpy, and looks at the board only
-while no model is being timed.
+The processes are those of ``subject``. The conductor itself holds neither an engine nor numpy, and looks at the board
+only while no model is being timed.
 """
 
 import json

@@ -1,9 +1,9 @@
 """Cut a flatbuffer's graph after any of its operators, to see how long the part before the cut takes.
 
-The engines' Python packages have no profiler. But a graph that ends early is a model like any other: its time minus that
-of the graph that ends one operator before is what this operator adds. Nothing is written anew. The list of operators is
-made shorter in place; the list of outputs, which must hold whatever an operator behind the cut would have read, is
-appended at the end, where the graph's table then points; signatures, which name the old outputs, are emptied.
+The engines' Python packages have no profiler. But a graph that ends early is a model like any other: its time minus
+that of the graph that ends one operator before is what this operator adds. Nothing is written anew. The list of
+operators is made shorter in place; the list of outputs, which must hold whatever an operator behind the cut would have
+read, is appended at the end, where the graph's table then points; signatures, which name the old outputs, are emptied.
 
 Field numbers are those of TensorFlow Lite's schema.fbs, version 3.
 """
@@ -44,14 +44,12 @@ def cut(model: bytes, count: int) -> bytes:
     graph = read_graph(model)
     if not 1 <= count <= len(graph.operators):
         raise InputError(f"The model has {len(graph.operators)} operators, it cannot end after {count}.")
+    table = _graph(model)
+    operators, field = _vector(model, table, _OPERATORS), _field(model, table, _OUTPUTS)
+    if operators is None or field is None:
+        raise InputError("The model has no outputs: convert it again.")
     outputs = _still_wanted(graph, count)
     changed = bytearray(model)
-    table = _graph(model)
-    operators = _vector(model, table, _OPERATORS)
-    field = _field(model, table, _OUTPUTS)
-    assert operators is not None
-    if field is None:
-        raise InputError("The model has no outputs: convert it again.")
     struct.pack_into("<I", changed, operators, count)
     signatures = _vector(model, _root(model), _SIGNATURES)
     if signatures is not None:
@@ -98,6 +96,8 @@ def _tables(model: bytes, table: int, number: int) -> list[int]:
     if vector is None:
         return []
     items = range(vector + 4, vector + 4 + 4 * _uint(model, vector), 4)
+    if items.stop > len(model):
+        raise IndexError("a list reaches beyond the end")
     return [item + _uint(model, item) for item in items]
 
 

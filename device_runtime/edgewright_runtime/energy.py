@@ -1,8 +1,8 @@
 """Energy, where the board has a counter for it: what the kernel tells, never an estimate from a data sheet.
 
-RAPL (Intel, AMD: the processor's package) counts energy; so does an hwmon ``energy1_input``. INA219, INA226, INA238 and
-INA3221, as on power boards for the Raspberry Pi, tell the power of this moment, or voltage and current. Units are those
-of the kernel's documentation: admin-guide/pm/powercap and hwmon/sysfs-interface.
+RAPL (Intel, AMD: the processor's package) counts energy; so does an hwmon ``energy1_input``. INA219, INA226, INA238
+and INA3221, as on power boards for the Raspberry Pi, tell the power of this moment, or voltage and current. Units are
+those of the kernel's documentation: admin-guide/pm/powercap and hwmon/sysfs-interface.
 """
 
 from collections.abc import Callable, Iterable, Sequence

@@ -133,7 +133,7 @@ def parse_cpu_limit(text: str) -> Optional[float]:
 
 
 def parse_throttled(text: str) -> list[str]:
-    """``throttled=0x50005`` of a Raspberry Pi's vcgencmd, or ``50005`` of its kernel, in words; empty while all is well."""
+    """In words: ``throttled=0x50005`` of a Raspberry Pi's vcgencmd, ``50005`` of its kernel. Empty: all is well."""
     bits = int(text.strip().rpartition("=")[2], 16)
     return [meaning for bit, meaning in _THROTTLED_BITS.items() if bits >> bit & 1]
 

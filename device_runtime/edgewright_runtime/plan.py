@@ -7,7 +7,9 @@ from .errors import InputError
 from .limits import INPUTS, MAX_RUNS
 from .quantiles import SINGLE_STREAM_SAMPLES
 
-BLOCKS = 4  # at least, in each process
+# At least so many in each process. Where models take turns they are many and short: a machine that is fast in one
+# moment and slow in another, or on one of its cores, is then the same for both models of most turns.
+BLOCKS, BLOCKS_IN_TURNS = 4, 12
 BLOCK_NS = 250_000_000  # at most, unless a single run takes longer
 LAUNCHES = 10  # of each model, where several are compared
 
@@ -52,10 +54,11 @@ class Plan:
             return self.launches
         return 1 if models == 1 else LAUNCHES
 
-    def blocks(self, launches: int) -> tuple[int, int, int]:
+    def blocks(self, models: int) -> tuple[int, int, int]:
         """(blocks in each process, runs in each block at least, nanoseconds at least): together they are what is asked
         for."""
+        launches = self.launched(models)
         each_ns = round(self.min_seconds * 1e9) // launches
-        count = max(BLOCKS, -(-each_ns // BLOCK_NS))
+        count = max(BLOCKS if models == 1 else BLOCKS_IN_TURNS, -(-each_ns // BLOCK_NS))
         min_runs = max(self.min_runs, SINGLE_STREAM_SAMPLES) if self.single_stream else self.min_runs
         return count, -(-min_runs // (launches * count)), each_ns // count

@@ -1,9 +1,9 @@
 """Where a model's time goes, estimated by cutting its graph: see ``cut``.
 
-An estimate, for two reasons. A cut keeps the engine from fusing across it (XNNPACK joins an activation with the operator
-before it, and hands nothing back between its operators), so a part may take longer alone than within the whole. And
-small differences between large times are noisy: they are taken from medians over rounds in random order, and made to
-grow along the graph by pooling neighbours that do not.
+An estimate, for two reasons. A cut keeps the engine from fusing across it (XNNPACK joins an activation with the
+operator before it, and hands nothing back between its operators), so a part may take longer alone than within the
+whole. And small differences between large times are noisy: they are taken from medians over rounds in random order,
+and made to grow along the graph by pooling neighbours that do not.
 """
 
 from collections.abc import Sequence

@@ -1,9 +1,9 @@
 """What samples say about a percentile, and when there are too few of them to say anything.
 
 Both rest on order statistics: of n independent samples, how many lie below the true q-quantile is binomial (n, q). So
-the interval between two of the sorted samples holds that quantile with a probability that can be computed, whatever the
-distribution (Hahn and Meeker, Statistical Intervals, 1991, 5.2). Runs that follow each other are not quite independent:
-the intervals are those of a quiet board.
+the interval between two of the sorted samples holds that quantile with a probability that can be computed, whatever
+the distribution (Hahn and Meeker, Statistical Intervals, 1991, 5.2). Runs that follow each other are not quite
+independent: the intervals are those of a quiet board.
 """
 
 from collections.abc import Sequence
@@ -63,11 +63,7 @@ def _most_below(count: int, chance: float, limit: float) -> int:
     total = 0.0
     for k in range(count + 1):
         total += exp(
-            lgamma(count + 1)
-            - lgamma(k + 1)
-            - lgamma(count - k + 1)
-            + k * log(chance)
-            + (count - k) * log(1 - chance)
+            lgamma(count + 1) - lgamma(k + 1) - lgamma(count - k + 1) + k * log(chance) + (count - k) * log(1 - chance)
         )
         if total >= limit:
             return k - 1

@@ -27,18 +27,18 @@ class BenchResult:
     bundle: id, name, mode, layout, size_bytes, model_bytes (the flatbuffer alone).
     engine: name, version, threads, cpus (those it was bound to, or None).
     settings: what was asked for (``plan.Plan``).
-    environment: "board", its state "before" and "after", as in ``facts``, and "during": states between blocks, each with
-    at_ns.
+    environment: "board", its state "before" and "after", as in ``facts``, and "during": states between blocks, each
+    with at_ns.
     startup_ns: for each process: interpreter (from its start to its first line), import (numpy and the engine), load
     (verify and map the model), allocate (``allocate_tensors``), first_invoke.
     warmup_ns: the first process's runs of the model before it was timed.
-    latency_ns: each run of the model alone, in order; call_ns: with the copies of its inputs and outputs; at_ns: when it
-    began, from the beginning of the session.
-    blocks: the runs that followed each other without a pause: launch (of the process), round, runs, preempted (how often
-    the kernel took the processor away).
-    memory_bytes: resident in the first process: interpreter, imported, allocated, first_invoke, last_invoke, and the peak
-    until then; harness: how much of the last three is the harness's own. pss_bytes: allocated, first_invoke, last_invoke.
-    None where the system does not tell.
+    latency_ns: each run of the model alone, in order; call_ns: with the copies of its inputs and outputs; at_ns: when
+    it began, from the beginning of the session.
+    blocks: the runs that followed each other without a pause: launch (of the process), round, runs, preempted (how
+    often the kernel took the processor away).
+    memory_bytes: resident in the first process: interpreter, imported, allocated, first_invoke, last_invoke, and the
+    peak until then; harness: how much of the last three is the harness's own. pss_bytes: allocated, first_invoke,
+    last_invoke. None where the system does not tell.
     throughput: calls per_second with so many callers, each a process, and threads in each; p50_ns and p90_ns of a call.
     profile: ``profile.profile``; energy: ``energy.energy_document``; None where not asked for or not possible.
     operators: of the flatbuffer, filled in by the host: operator, name (of what it writes), bytes (of its constants).

@@ -14,7 +14,9 @@ from .limits import INPUTS
 COUNT = 64  # different samples are enough for the caches to see variety, and few enough to stay small
 
 
-def input_samples(bundle: Bundle, kind: str = "golden", seed: int = 0, data: Optional[Path] = None) -> list[list[Array]]:
+def input_samples(
+    bundle: Bundle, kind: str = "golden", seed: int = 0, data: Optional[Path] = None
+) -> list[list[Array]]:
     """One list of input arrays, as the model takes them, for each sample.
 
     golden: those of the bundle. random: evenly spread over the range that the golden samples span; token ids over the
@@ -39,17 +41,15 @@ def _random(bundle: Bundle, rng: "np.random.Generator") -> list[list[Array]]:
         if tokenizer is not None and array.dtype.kind in "iu" and len(golden) == 1:
             low, high = 0, len(tokenizer.vocabulary) - 1
         ranges.append((low, high))
-    return [
-        [_draw(rng, array[0], low, high) for array, (low, high) in zip(golden, ranges)] for _ in range(COUNT)
-    ]
+    return [[_draw(rng, array[0], low, high) for array, (low, high) in zip(golden, ranges)] for _ in range(COUNT)]
 
 
 def _draw(rng: "np.random.Generator", like: Array, low: float, high: float) -> Array:
     if like.dtype.kind == "f":
-        return rng.uniform(low, high, like.shape).astype(like.dtype)
+        return np.asarray(rng.uniform(low, high, like.shape), like.dtype)
     if like.dtype.kind == "b":
-        return rng.random(like.shape) < 0.5
-    return rng.integers(int(low), int(high), like.shape, like.dtype, endpoint=True)
+        return np.asarray(rng.random(like.shape) < 0.5)
+    return np.asarray(rng.integers(int(low), int(high), like.shape, like.dtype, endpoint=True))
 
 
 def _from_data(bundle: Bundle, path: Path) -> list[list[Array]]:

@@ -125,9 +125,7 @@ class Subject:
         from .samples import input_samples
 
         samples = input_samples(self.bundle, "golden")
-        return profile(
-            self.bundle, self._options["engine"], self._options["threads"], samples, self._options["seed"]
-        )
+        return profile(self.bundle, self._options["engine"], self._options["threads"], samples, self._options["seed"])
 
 
 def _tell(done: int, total: int) -> None:

@@ -32,9 +32,9 @@ def bench(
     """Measure start, latency, memory and, with data, accuracy of each bundle. What the device uses stays in use.
 
     data: as ``convert`` takes it; x_test and y_test are scored, or x_train and y_train where there is no test part.
-    plan: the fields of ``edgewright_runtime.plan.Plan``: engine, threads, cpus, min_runs, min_seconds, launches, inputs,
-    seed, single_stream, throughput, profile, energy.
-    Raises InputError, BundleError, EngineError, DeviceError, StorageError.
+    plan: the fields of ``edgewright_runtime.plan.Plan``: engine, threads, cpus, min_runs, min_seconds, launches,
+    inputs, seed, single_stream, throughput, profile, energy. Raises InputError, BundleError, EngineError,
+    DeviceError, StorageError.
     """
     asked = Plan(**plan)
     paths = [bundles] if isinstance(bundles, str | Path) else list(bundles)
@@ -87,7 +87,8 @@ def _operators(bundle: Bundle) -> list[dict[str, Any]]:
     from edgewright_converter.flatbuffer import read
 
     main, *inner = read(bundle.read(bundle.manifest.variant().path)).subgraphs
-    found, counted = [], set()
+    found: list[dict[str, Any]] = []
+    counted: set[int] = set()
     inner_bytes = sum(tensor.size_bytes for graph in inner for tensor in graph.tensors)
     for node in main.nodes:
         constants = {index for index in node.inputs if index >= 0} - counted

@@ -1,14 +1,14 @@
 """Is one model faster than another? A ratio, an interval, and "no difference seen" where there is none.
 
-Single runs are no independent samples: they share their process, whose place in memory makes all of them faster or slower,
-and the moment, in which the machine does other work or does not. So the unit is a pair of fresh processes, one of each
-model, that took turns block by block: the median over the turns of log(median latency of the one / of the other). Which
-of the two came first is drawn by lot in each pair, so where the models are alike, positive and negative are equally
-likely whatever else the machine did: the assumption of Wilcoxon's signed-rank test. The ratio is the Hodges-Lehmann
-estimate, the interval the exact one that belongs to that test (Hollander, Wolfe and Chicken, Nonparametric Statistical
-Methods, 3rd edition, 3.2 and 3.3). Results that were not measured in turns are compared by the medians of their
-processes, with the two-sample counterpart, Mann and Whitney's (4.2 and 4.3): there the machine must have been equally
-quiet both times.
+Single runs are no independent samples: they share their process, whose place in memory makes all of them faster or
+slower, and the moment, in which the machine does other work or does not. So the unit is a pair of fresh processes, one
+of each model, that took turns block by block: the median over the turns of log(median latency of the one / of the
+other). Which of the two came first is drawn by lot in each pair, so where the models are alike, positive and negative
+are equally likely whatever else the machine did: the assumption of Wilcoxon's signed-rank test. The ratio is the
+Hodges-Lehmann estimate, the interval the exact one that belongs to that test (Hollander, Wolfe and Chicken,
+Nonparametric Statistical Methods, 3rd edition, 3.2 and 3.3). Results that were not measured in turns are compared by
+the medians of their processes, with the two-sample counterpart, Mann and Whitney's (4.2 and 4.3): there the machine
+must have been equally quiet both times.
 """
 
 from collections.abc import Sequence

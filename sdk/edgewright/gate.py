@@ -13,8 +13,8 @@ from .quantities import label
 
 @dataclass(frozen=True)
 class Change:
-    """One quantity of one model. old, new: its values; ratio: new / old; verdict: in words; fails: whether it exceeds the
-    limit."""
+    """One quantity of one model. old, new: its values; ratio: new / old; verdict: in words; fails: whether it exceeds
+    the limit."""
 
     model: str
     quantity: str

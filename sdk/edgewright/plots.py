@@ -196,7 +196,9 @@ def _stacked(axes: "Axes", counts: "list[Counter[str]]", labels: list[str], unit
     for index, kind in enumerate([*kinds, "others"]):
         values = np.array([rest(count) if kind == "others" else count[kind] for count in counts])
         if values.max(initial=0) > 1e-9:
-            axes.barh(range(len(counts)), values, left=left, color=color(index), label=kind.capitalize().replace("_", " "))
+            axes.barh(
+                range(len(counts)), values, left=left, color=color(index), label=kind.capitalize().replace("_", " ")
+            )
             left = left + values
     axes.set_xlabel(unit)
     _as_rows(axes, labels, max(float(left.max()), 1e-9))
@@ -225,7 +227,9 @@ def _legend_above(axes: "Axes", columns: int = 2, size: float | None = None) -> 
     figure = axes.get_figure(root=True)
     assert figure is not None
     handles, names = axes.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper center", ncols=columns, markerscale=1 if size is None else size / 2)
+    figure.legend(
+        handles, names, loc="outside upper center", ncols=columns, markerscale=1 if size is None else size / 2
+    )
 
 
 def _as_rows(axes: "Axes", labels: list[str], largest: float) -> None:

@@ -28,10 +28,17 @@ class Quantity:
 QUANTITIES = (
     Quantity("bytes", "model_bytes", lambda result: result.bundle["model_bytes"], lambda value: f"{value:,.0f}"),
     Quantity(
-        "accuracy", "accuracy", lambda result: result.score.value if result.score else None, lambda value: f"{value:.4f}"
+        "accuracy",
+        "accuracy",
+        lambda result: result.score.value if result.score else None,
+        lambda value: f"{value:.4f}",
     ),
     Quantity(
-        "p50 µs", "p50_us", lambda result: percentile(result.latency_ns, 50) / 1e3, lambda value: digits(value), turns=True
+        "p50 µs",
+        "p50_us",
+        lambda result: percentile(result.latency_ns, 50) / 1e3,
+        lambda value: digits(value),
+        turns=True,
     ),
     Quantity("p90 µs", "p90_us", lambda result: percentile(result.latency_ns, 90) / 1e3, lambda value: digits(value)),
     Quantity("peak MB", "peak_mb", lambda result: megabytes(result.memory_of("peak")), lambda value: f"{value:.1f}"),
@@ -73,12 +80,11 @@ def label(result: BenchResult) -> str:
 def labels(results: Sequence[BenchResult]) -> list[str]:
     """One for each result, with what tells it from the others: its device, engine, threads, and a number at last."""
     names = [label(result) for result in results]
-    for distinguish in (
-        lambda result: f" on {result.device}" if result.device else "",
-        lambda result: f", {result.engine['name']}",
-        lambda result: f", threads: {result.engine['threads']}",
+    for more in (
+        [f" on {result.device}" if result.device else "" for result in results],
+        [f", {result.engine['name']}" for result in results],
+        [f", threads: {result.engine['threads']}" for result in results],
     ):
-        more = [distinguish(result) for result in results]
         if len({*names}) < len(names) and len({*more}) > 1:
             names = [name + tail for name, tail in zip(names, more, strict=True)]
     if len({*names}) < len(names):

@@ -1,5 +1,5 @@
-"""From bench results to tables, to Markdown, CSV and JSON, and to an HTML page: everything is computed from the samples,
-nothing is typed in.
+"""From bench results to tables, to Markdown, CSV and JSON, and to an HTML page: everything is computed from the
+samples, nothing is typed in.
 
 The first result is the baseline; every quantity of the first table is also given as a ratio to it.
 """

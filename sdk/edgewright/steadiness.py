@@ -10,8 +10,8 @@ CLOCK_TOLERANCE = 0.05  # of the highest frequency seen between the blocks
 
 
 def marks(result: BenchResult) -> list[str]:
-    """Why this result is not to be trusted: the clock moved, or the board throttled. Empty where all was well, and where
-    the board does not tell."""
+    """Why this result is not to be trusted: the clock moved, or the board throttled. Empty where all was well, and
+    where the board does not tell."""
     environment = result.environment
     states = [environment["before"], *environment["during"], environment["after"]]
     found = []

@@ -8,7 +8,7 @@ import click
 from .common import complete_devices, json_option, judge, print_json, print_results, progress_bar
 
 
-class Processors(click.ParamType):
+class Processors(click.ParamType[Any]):
     """``2,3``: numbers of processors."""
 
     name = "numbers"
@@ -63,8 +63,8 @@ def bench(
     as_json: bool,
     **asked: Any,
 ) -> None:
-    """Measure BUNDLES on DEVICE: latency, memory and, with --data, accuracy. Several take turns in random order, and are
-    compared pair by pair. Ratios are to the first one."""
+    """Measure BUNDLES on DEVICE: latency, memory and, with --data, accuracy. Several take turns in random order, and
+    are compared pair by pair. Ratios are to the first one."""
     from edgewright.bench import bench as measure
     from edgewright.report import check_output, save
     from edgewright.steadiness import require_steady

@@ -2,13 +2,14 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
 from .common import json_option, judge, print_json, stdout
 
 
-class Percent(click.ParamType):
+class Percent(click.ParamType[Any]):
     """``5%`` or ``0.05``, as a fraction."""
 
     name = "percent"
@@ -33,9 +34,7 @@ class Percent(click.ParamType):
 @click.option("--fail-above", type=Percent(), help="Exit code 9 where latency, size or memory grew by more.")
 @click.option("--fail-accuracy-drop", type=Percent(), help="Exit code 9 where accuracy fell by more points.")
 @json_option
-def compare(
-    old: Path, new: Path, fail_above: float | None, fail_accuracy_drop: float | None, as_json: bool
-) -> None:
+def compare(old: Path, new: Path, fail_above: float | None, fail_accuracy_drop: float | None, as_json: bool) -> None:
     """What has changed between OLD and NEW results, model by model. With a limit, a gate for continuous integration."""
     from edgewright.gate import changes, require_no_failure
     from edgewright.report import load

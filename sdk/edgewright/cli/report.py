@@ -9,9 +9,7 @@ from .common import json_option, print_json, print_results
 
 @click.command(
     short_help="Make tables and a page of bench results.",
-    epilog="Examples:\n\n\b\n"
-    "edgewright report results.json\n"
-    "edgewright report rpi4.json rpi5.json -o report.html",
+    epilog="Examples:\n\n\b\nedgewright report results.json\nedgewright report rpi4.json rpi5.json -o report.html",
 )
 @click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write a report: .html, .md, .csv, or .json.")

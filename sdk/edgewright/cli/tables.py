@@ -40,7 +40,9 @@ def changes_table(changes: "Sequence[Change]") -> Table:
     table = _table(["model", "quantity"], ["old", "new", "ratio"])
     table.add_column("")
     for change in changes:
-        old, new = (f"{value:.4f}" if change.quantity == "accuracy" else f"{value:,.0f}" for value in (change.old, change.new))
+        old, new = (
+            f"{value:.4f}" if change.quantity == "accuracy" else f"{value:,.0f}" for value in (change.old, change.new)
+        )
         verdict = Text(change.verdict).append("  worse than allowed" if change.fails else "", "bold red")
         table.add_row(Text(change.model), change.quantity, old, new, f"{change.ratio:.3f}×", verdict)
     return table

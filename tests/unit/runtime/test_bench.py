@@ -1,7 +1,8 @@
 """Bench: raw samples, in the promised number and order, and what surrounds them."""
 
 import os
-from datetime import datetime, timezone
+from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,11 @@ def _bench(bundle: Bundle, data: Path | None = None, **plan: Any) -> BenchResult
 def test_a_result_holds_every_sample(bundle: Bundle) -> None:
     result = _bench(bundle, min_runs=30)
     assert len(result.latency_ns) == len(result.call_ns) == len(result.at_ns) == 32  # 4 blocks of at least 7.5
-    assert all(0 < run < call for run, call in zip(result.latency_ns, result.call_ns))
+    assert all(0 < run < call for run, call in zip(result.latency_ns, result.call_ns, strict=True))
     assert result.at_ns == sorted(result.at_ns)
-    assert all(now + run <= then for now, run, then in zip(result.at_ns, result.latency_ns, result.at_ns[1:]))
+    assert all(
+        now + run <= then for (now, then), run in zip(pairwise(result.at_ns), result.latency_ns[:-1], strict=True)
+    )
     assert result.at_ns[0] > 0
     assert len(result.warmup_ns) >= 30
     assert set(result.startup_ns) == {"interpreter", "import", "load", "allocate", "first_invoke"}
@@ -50,7 +53,7 @@ def test_a_result_holds_every_sample(bundle: Bundle) -> None:
         "model_bytes": len(bundle.read("model.tflite")),
     }
     assert (result.engine["threads"], result.environment["board"]["cores"] > 0) == (1, True)
-    assert datetime.fromisoformat(result.started_at).tzinfo == timezone.utc  # noqa: UP017 - Python 3.9 runs this too
+    assert datetime.fromisoformat(result.started_at).tzinfo == UTC
     assert BenchResult.from_json(result.to_json()) == result
 
 
@@ -78,7 +81,7 @@ def test_several_models_take_turns_in_an_order_that_the_seed_decides(bundle: Bun
     other = Bundle.open(tiny_bundle(tmp_path / "other.ewb", name="other", seed=1))
     orders = []
     for seed in (1, 1, 2):
-        results = bench([bundle, other], Plan(min_runs=16, min_seconds=0, launches=2, seed=seed))
+        results = bench([bundle, other], Plan(min_runs=8, min_seconds=0, launches=1, seed=seed))
         assert [result.bundle["name"] for result in results] == ["tiny", "other"]
         assert len({result.session for result in results}) == 1
         # By the beginnings of the blocks: no block of one model begins before the other's has ended.
@@ -91,21 +94,26 @@ def test_several_models_take_turns_in_an_order_that_the_seed_decides(bundle: Bun
                 spans.append((result.at_ns[start], ended, name, block["launch"], block["round"]))
                 start = end + 1
         spans.sort()
-        assert all(one[1] <= two[0] for one, two in zip(spans, spans[1:]))
+        assert all(one[1] <= two[0] for one, two in pairwise(spans))
         turns = [span[3:] for span in spans]
         assert turns == sorted(turns)
-        assert len(turns) == 16
+        assert len(turns) == 24
         orders.append([span[2] for span in spans])
     assert orders[0] == orders[1] != orders[2]
-    assert [len(result.startup_ns["import"]) for result in results] == [2, 2]
+
+
+def test_each_launch_is_a_process_of_its_own(bundle: Bundle) -> None:
+    result = _bench(bundle, launches=3)
+    assert {step: len(times) for step, times in result.startup_ns.items()} == dict.fromkeys(result.startup_ns, 3)
+    assert [block["launch"] for block in result.blocks] == [0] * 4 + [1] * 4 + [2] * 4
 
 
 def test_how_often_a_model_is_started() -> None:
     assert [Plan().launched(models) for models in (1, 2, 5)] == [1, 10, 10]
     assert Plan(launches=3).launched(2) == 3
-    for plan, launches in ((Plan(), 1), (Plan(min_runs=7), 3), (Plan(min_seconds=10), 1), (Plan(min_runs=20000), 10)):
-        blocks, runs, ns = plan.blocks(launches)
-        assert blocks >= 4
+    for plan, models in ((Plan(), 1), (Plan(min_runs=7, launches=3), 1), (Plan(min_seconds=10), 1), (Plan(), 2)):
+        (blocks, runs, ns), launches = plan.blocks(models), plan.launched(models)
+        assert blocks >= (4 if models == 1 else 12)
         assert launches * blocks * runs >= plan.min_runs
         assert launches * blocks * (ns + 1) + launches >= plan.min_seconds * 1e9
     assert Plan(min_runs=1, single_stream=True).blocks(1)[1] * 4 >= 64
@@ -176,7 +184,7 @@ def test_progress_comes_to_its_end(bundle: Bundle, tmp_path: Path) -> None:
     ],
 )
 def test_what_a_bench_cannot_do_is_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match="A bench|Throughput"):
+    with pytest.raises(InputError, match=r"A bench|Throughput"):
         Plan(**wrong)
 
 

@@ -67,7 +67,8 @@ def bench_result(
         call_ns=[value + 4000 for value in latency],
         at_ns=[index * 1_000_000 for index in range(len(latency))],
         blocks=[
-            {"launch": index // 4, "round": index % 4, "runs": count, "preempted": 0} for index, count in enumerate(runs)
+            {"launch": index // 4, "round": index % 4, "runs": count, "preempted": 0}
+            for index, count in enumerate(runs)
         ],
         memory_bytes={
             "interpreter": 11_000_000,

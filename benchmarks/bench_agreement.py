@@ -21,7 +21,7 @@ import numpy as np
 from unit.models import wide_model, write_bundle
 
 from edgewright_runtime.bundle import Bundle
-from edgewright_runtime.result import BenchResult, percentile
+from edgewright_runtime.quantiles import percentile
 
 
 def main() -> int:
@@ -53,7 +53,7 @@ def our_median_ms(bundle: Path, runs: int) -> float:
     command = [sys.executable, "-m", "edgewright_runtime", "bench", str(bundle), "--engine", "litert"]
     command += ["--min-runs", str(runs), "--min-seconds", "0"]
     output = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
-    return percentile(BenchResult.from_json(output).latency_ns, 50) / 1e6
+    return percentile(json.loads(output)["results"][0]["latency_ns"], 50) / 1e6
 
 
 def peer_median_ms(bundle: Path, runs: int, folder: Path) -> float:

@@ -52,6 +52,10 @@ def _add_info(parser: argparse.ArgumentParser) -> None:
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", help="an .ewb file, a release folder, or with --home the name of a model")
+    _add_engine(parser)
+
+
+def _add_engine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--home", type=Path, help="the device's folder")
     parser.add_argument("--engine", default="auto", help="auto, litert, tflite or edgetpu")
     parser.add_argument("--threads", type=int, default=1)
@@ -71,11 +75,26 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_bench(parser: argparse.ArgumentParser) -> None:
-    _add_model(parser)
+    parser.add_argument("paths", nargs="+", help="as for run; several take turns in random order")
+    _add_engine(parser)
+    parser.add_argument("--cpus", type=_numbers, help="bind each model to these processors: 2,3")
     parser.add_argument("--min-runs", type=int, default=50)
     parser.add_argument("--min-seconds", type=float, default=1.0)
-    parser.add_argument("--data", type=Path, help="an .npz with x.<input name> or texts, and labels y")
+    parser.add_argument("--launches", type=int, help="processes for each model: 1, or 10 where several are compared")
+    parser.add_argument("--inputs", default="golden", help="golden, random or data")
+    parser.add_argument("--seed", type=int, default=0, help="of the order and of random inputs")
+    parser.add_argument("--single-stream", action="store_true", help="as many runs as MLPerf's estimate takes")
+    parser.add_argument("--throughput", type=int, default=0, help="with up to so many threads and callers")
+    parser.add_argument("--profile", action="store_true", help="estimate where in the graph the time goes")
+    parser.add_argument("--energy", action="store_true", help="where the board has a counter for it")
+    parser.add_argument(
+        "--data", type=Path, action="append", default=[], help="an .npz with x.<input name> or texts, and labels y"
+    )
     parser.add_argument("--progress", action="store_true", help="JSON lines on stderr")
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in text.split(","))
 
 
 def _add_home(parser: argparse.ArgumentParser) -> None:

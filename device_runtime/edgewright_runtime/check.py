@@ -10,7 +10,7 @@ from .engines import Array, Engine
 from .errors import CheckError
 from .facts import process_memory_bytes
 from .manifest import TensorSpec
-from .result import percentile
+from .quantiles import percentile
 from .timing import Timing
 
 BUDGET_MIN_RUNS, BUDGET_MIN_NS, BUDGET_MAX_RUNS = 20, 300_000_000, 1000
@@ -52,8 +52,8 @@ def check_budget(engine: Engine, bundle: Bundle) -> dict[str, Any]:
     budget, inputs = bundle.manifest.budget, bundle.golden()[0]
     timing = Timing(engine, [[array[sample] for array in inputs] for sample in range(len(inputs[0]))])
     timing.warm_up()
-    latency, _ = timing.measure(BUDGET_MIN_RUNS, BUDGET_MIN_NS, BUDGET_MAX_RUNS)
-    latency_ms = percentile(latency, 50) / 1e6
+    timing.block(BUDGET_MIN_RUNS, BUDGET_MIN_NS, BUDGET_MAX_RUNS)
+    latency_ms = percentile(timing.latency_ns, 50) / 1e6
     peak_bytes = process_memory_bytes()[1]
     memory_mb = peak_bytes / 1e6 if peak_bytes is not None else None
     for what, found, limit, unit in (

@@ -42,7 +42,7 @@ def info(arguments: Namespace) -> dict[str, Any]:
 
 
 def verify(arguments: Namespace) -> dict[str, Any]:
-    bundle = _bundle(arguments)
+    bundle = _bundle(arguments, arguments.path)
     bundle.verify()
     return {**_about(bundle), **_check(bundle, arguments.engine, arguments.threads, arguments.budget)}
 
@@ -51,7 +51,7 @@ def run(arguments: Namespace) -> dict[str, Any]:
     from .answer import classify, compute
     from .model import load_model
 
-    bundle = _bundle(arguments)
+    bundle = _bundle(arguments, arguments.path)
     with load_model(bundle, arguments.engine, arguments.threads) as engine:
         if arguments.text is not None:
             answer: dict[str, Any] = {"labels": classify(bundle, engine, arguments.text, arguments.top)}
@@ -62,20 +62,16 @@ def run(arguments: Namespace) -> dict[str, Any]:
 
 def bench(arguments: Namespace) -> dict[str, Any]:
     from .bench import bench as measure
+    from .claim import hold
+    from .plan import Plan
 
-    if arguments.data is not None:
-        from .claim import hold
-
-        hold(arguments.data)
-    return measure(
-        _bundle(arguments),
-        engine=arguments.engine,
-        threads=arguments.threads,
-        min_runs=arguments.min_runs,
-        min_seconds=arguments.min_seconds,
-        data=arguments.data,
-        progress=_report if arguments.progress else None,
-    ).to_document()
+    plan = Plan(**{name: getattr(arguments, name) for name in Plan.__dataclass_fields__})
+    bundles = [_bundle(arguments, path) for path in arguments.paths]
+    for path in arguments.data:
+        hold(path)
+    data = arguments.data * len(bundles) if len(arguments.data) == 1 else arguments.data
+    results = measure(bundles, plan, data, _report if arguments.progress else None)
+    return {"results": [result.to_document() for result in results]}
 
 
 def store_install(arguments: Namespace) -> dict[str, Any]:
@@ -161,18 +157,17 @@ def _check(bundle: Bundle, engine_name: str, threads: int, budget: bool) -> dict
         }
 
 
-def _bundle(arguments: Namespace) -> Bundle:
-    """PATH is a bundle or, with --home, the name of a model on the device. It stays there until this process ends."""
+def _bundle(arguments: Namespace, path: str) -> Bundle:
+    """The path is a bundle's or, with --home, the name of a model on the device. It stays until this process ends."""
     from .claim import hold
 
-    if arguments.home is None:
-        path = Path(arguments.path)
-    else:
+    place = Path(path)
+    if arguments.home is not None:
         from .store import Store
 
-        path = Store(arguments.home).current(arguments.path)
-    hold(path)
-    return Bundle.open(path)
+        place = Store(arguments.home).current(path)
+    hold(place)
+    return Bundle.open(place)
 
 
 def _about(bundle: Bundle) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def isolated(work: Callable[[], dict[str, Any]], limit_s: int = LIMIT_S) -> dict
     finally:
         status = os.waitpid(child, 0)[1]
     if os.WIFSIGNALED(status):
-        raise EngineError(_ended_by(os.WTERMSIG(status), limit_s))
+        raise EngineError(ended_by(os.WTERMSIG(status), limit_s))
     answer: dict[str, Any] = json.loads(said)
     if "error" in answer:
         raise RUNTIME_ERRORS.get(answer["error"], EdgewrightError)(answer["message"])
@@ -51,7 +51,7 @@ def _answer(work: Callable[[], dict[str, Any]], writer: int, limit_s: int) -> No
         except EdgewrightError as error:
             answer = {"error": type(error).__name__, "message": str(error)}
         except MemoryError:
-            answer = {"error": "EngineError", "message": _ended_by(signal.SIGKILL, limit_s)}
+            answer = {"error": "EngineError", "message": ended_by(signal.SIGKILL, limit_s)}
         except Exception as error:
             message = f"A defect of edgewright: {type(error).__name__}: {error}."
             answer = {"error": "EdgewrightError", "message": message}
@@ -60,7 +60,8 @@ def _answer(work: Callable[[], dict[str, Any]], writer: int, limit_s: int) -> No
         os._exit(0)
 
 
-def _ended_by(number: int, limit_s: int) -> str:
+def ended_by(number: int, limit_s: int = LIMIT_S) -> str:
+    """What it means for a model that a signal ended its process."""
     if number == signal.SIGALRM:
         return f"The engine did not answer within {limit_s} s: convert a smaller model, or use another engine."
     if number == signal.SIGKILL:

@@ -1,12 +1,14 @@
-"""Measure bundles on a device: one process there for each, one after the other."""
+"""Measure bundles on a device, where one process for each takes turns with the others."""
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from edgewright_runtime.bundle import Bundle
 from edgewright_runtime.hashing import hash_file
+from edgewright_runtime.plan import Plan
 from edgewright_runtime.result import BenchResult
 
 from .devices import Device
@@ -16,7 +18,7 @@ from .folders import temporary_folder
 from .progress import Progress, part, silent
 from .remote import Remote, connected
 
-_SCORING_TIMEOUT_S = 3600.0
+_OTHER_TIMEOUT_S = 3600.0  # what is not timing: starting the models, scoring, profiling, on the slowest board
 
 
 def bench(
@@ -24,44 +26,79 @@ def bench(
     device: str | Device | Remote,
     *,
     data: Any = None,
-    engine: str = "auto",
-    threads: int = 1,
-    min_runs: int = 50,
-    min_seconds: float = 1.0,
     progress: Progress = silent,
+    **plan: Any,
 ) -> list[BenchResult]:
     """Measure start, latency, memory and, with data, accuracy of each bundle. What the device uses stays in use.
 
     data: as ``convert`` takes it; x_test and y_test are scored, or x_train and y_train where there is no test part.
-    Raises InputError, BundleError, EngineError, DeviceError, StorageError.
+    plan: the fields of ``edgewright_runtime.plan.Plan``: engine, threads, cpus, min_runs, min_seconds, launches,
+    inputs, seed, single_stream, throughput, profile, energy. Raises InputError, BundleError, EngineError,
+    DeviceError, StorageError.
     """
+    asked = Plan(**plan)
     paths = [bundles] if isinstance(bundles, str | Path) else list(bundles)
     opened = [Bundle.open(path) for path in paths]  # all, before the first one is measured
-    results = []
     with connected(device) as remote, temporary_folder() as folder:
+        releases, scored = [], []
         for index, bundle in enumerate(opened):
-            step = part(progress, index / len(opened), (index + 1) / len(opened), f"{bundle.manifest.name}: ")
-            release = install(bundle, remote, part(step, 0.0, 0.2)).path
-            scored = [] if data is None else ["--data", _send_data(data, bundle, remote, folder)]
-            document = remote.call(
-                "bench",
-                release,
-                *("--engine", engine, "--threads", str(threads)),
-                *("--min-runs", str(min_runs), "--min-seconds", str(min_seconds)),
-                *scored,
-                "--progress",
-                timeout_s=_SCORING_TIMEOUT_S + min_seconds,
-                progress=_phases(step, scored=data is not None),
-            )
-            results.append(BenchResult.from_document(document))
-    return results
+            step = part(progress, 0.2 * index / len(opened), 0.2 * (index + 1) / len(opened))
+            releases.append(install(bundle, remote, part(step, 0, 1, f"{bundle.manifest.name}: ")).path)
+            if data is not None:
+                scored += ["--data", _send_data(data, bundle, remote, folder)]
+        document = remote.call(
+            "bench",
+            *releases,
+            *_options(asked),
+            *scored,
+            "--progress",
+            timeout_s=_OTHER_TIMEOUT_S * len(opened) + asked.min_seconds * (1 + asked.throughput) * len(opened),
+            progress=_phases(progress, scored=data is not None),
+        )
+        return [
+            replace(BenchResult.from_document(result), device=remote.name, operators=_operators(bundle))
+            for result, bundle in zip(document["results"], opened, strict=True)
+        ]
+
+
+def _options(plan: Plan) -> list[str]:
+    """As the runtime's command line takes them."""
+    options = [f"--{name}={getattr(plan, name)}" for name in ("engine", "threads", "inputs", "seed", "throughput")]
+    options += [f"--min-runs={plan.min_runs}", f"--min-seconds={plan.min_seconds}"]
+    if plan.cpus is not None:
+        options.append(f"--cpus={','.join(map(str, plan.cpus))}")
+    if plan.launches is not None:
+        options.append(f"--launches={plan.launches}")
+    return options + [
+        f"--{name.replace('_', '-')}" for name in ("single_stream", "profile", "energy") if getattr(plan, name)
+    ]
 
 
 def _phases(progress: Progress, scored: bool) -> Progress:
     """The device tells each phase from 0 to 1: after the installation they share what is left."""
-    timed = 0.6 if scored else 1.0
+    timed = 0.8 if scored else 1.0
     phases = {"bench": part(progress, 0.2, timed), "score": part(progress, timed, 1.0)}
     return lambda what, fraction: phases.get(what, silent)(what, fraction)
+
+
+def _operators(bundle: Bundle) -> list[dict[str, Any]]:
+    """Those of the main graph, in their order. A constant counts for the first that reads it; what the bodies of loops
+    and branches hold counts for the first operator that runs one."""
+    from edgewright_converter.flatbuffer import read
+
+    main, *inner = read(bundle.read(bundle.manifest.variant().path)).subgraphs
+    found: list[dict[str, Any]] = []
+    counted: set[int] = set()
+    inner_bytes = sum(tensor.size_bytes for graph in inner for tensor in graph.tensors)
+    for node in main.nodes:
+        constants = {index for index in node.inputs if index >= 0} - counted
+        counted |= constants
+        size_bytes = sum(main.tensors[index].size_bytes for index in constants)
+        if node.operator in ("WHILE", "IF", "CALL_ONCE", "STABLEHLO_COMPOSITE"):
+            size_bytes, inner_bytes = size_bytes + inner_bytes, 0
+        name = main.tensors[node.outputs[0]].name if node.outputs else ""
+        found.append({"operator": node.operator, "name": name, "bytes": size_bytes})
+    return found
 
 
 def _send_data(data: Any, bundle: Bundle, remote: Remote, folder: Path) -> str:

@@ -87,8 +87,8 @@ def demo(
             report = flash(bundle, remote, progress=step)
             tell(f"Flashed {report.name}: {report.sent_bytes:,} bytes sent, golden samples hold.")
         results = bench(bundles, remote, data=trained.test_sentences, progress=part(progress, _FLASHED, 1.0))
-        save(folder / "results.json", results, device=remote.name)
-        save(folder / "report.html", results, device=remote.name, title=f"Intents, {language}")
+        save(folder / "results.json", results)
+        save(folder / "report.html", results, title=f"Intents, {language}")
         return Demo(
             language=language,
             sizes=trained.sizes,

@@ -22,6 +22,7 @@ class Engine(ABC):
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     run: Callable[[], None]  # computes the outputs of what was fed last; raises RuntimeError
+    allocate_ns: int  # the part of the loading in which memory is planned and a delegate prepares its operators
 
     @property
     @abstractmethod

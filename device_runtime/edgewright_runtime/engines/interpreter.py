@@ -1,6 +1,7 @@
 """The Interpreter API, which ai-edge-litert and tflite-runtime share."""
 
 from pathlib import Path
+from time import perf_counter_ns
 from typing import Any, Union
 
 import numpy as np
@@ -33,7 +34,9 @@ class InterpreterEngine(Engine):
         )
         try:
             interpreter = interpreter_class(**options, num_threads=threads)
+            started = perf_counter_ns()
             interpreter.allocate_tensors()
+            self.allocate_ns = perf_counter_ns() - started
         except (ValueError, RuntimeError) as error:
             if delegate is not None:
                 raise EngineError(

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -52,15 +52,37 @@ def stdout() -> "Console":
     return StrictConsole(width=None if sys.stdout.isatty() else 160, highlight=False)
 
 
-def print_results(results: "Sequence[BenchResult]") -> None:
-    """The table on stdout, and on stderr whatever makes the measurement doubtful."""
-    from edgewright.report import warnings
+def print_results(results: "Sequence[BenchResult]", every: bool = False) -> None:
+    """The table on stdout, then how the models compare (every: all other tables too), and on stderr whatever makes the
+    measurement doubtful."""
+    from edgewright.sections import sections
+    from edgewright.steadiness import warnings
 
-    from .tables import bench_table
+    from .tables import bench_table, section_table
 
-    stdout().print(bench_table(results))
+    console = stdout()
+    console.print(bench_table(results))
+    for section in sections(results):
+        if every or section.title == "Compared pair by pair":
+            console.print(f"\n{section.title}", style="bold", markup=False)
+            console.print(section_table(section))
+            if section.note:
+                console.print(section.note, style="dim", markup=False)
     for warning in warnings(results):
         click.echo(f"Warning: {warning}", err=True)
+
+
+def judge(check: Callable[[], None], as_json: bool) -> None:
+    """A verdict on a result that is shown already: with --json its document stays the only one on stdout."""
+    from edgewright.errors import CheckError
+
+    try:
+        check()
+    except CheckError as error:
+        if not as_json:
+            raise
+        click.echo(f"edgewright: {error}", err=True)
+        click.get_current_context().exit(error.exit_code)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from edgewright.errors import EdgewrightError
 COMMANDS = {
     "bench": "edgewright.cli.bench:bench",
     "check": "edgewright.cli.check:check",
+    "compare": "edgewright.cli.compare:compare",
     "completion": "edgewright.cli.completion:completion",
     "convert": "edgewright.cli.convert:convert",
     "demo": "edgewright.cli.demo:demo",
@@ -26,6 +27,7 @@ COMMANDS = {
     "flash": "edgewright.cli.flash:flash",
     "gc": "edgewright.cli.gc:gc",
     "inspect": "edgewright.cli.inspect:inspect",
+    "report": "edgewright.cli.report:report",
     "rollback": "edgewright.cli.rollback:rollback",
     "run": "edgewright.cli.run:run",
 }

@@ -7,11 +7,13 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from edgewright.report import QUANTITIES, rows
+from edgewright.quantities import QUANTITIES, rows
 from edgewright_runtime.result import BenchResult
 
 if TYPE_CHECKING:
+    from edgewright.gate import Change
     from edgewright.inspect import Inspection
+    from edgewright.sections import Section
     from edgewright_converter.flatbuffer import Flatbuffer, Tensor
     from edgewright_converter.targets import Target
 
@@ -23,6 +25,27 @@ def bench_table(results: Sequence[BenchResult]) -> Table:
         ratios = [f" {cell.ratio:>6}" if len(results) > 1 else "" for cell in row.cells]
         cells = [Text(cell.text).append(ratio, "dim") for cell, ratio in zip(row.cells, ratios, strict=True)]
         table.add_row(Text(row.model), *cells)
+    return table
+
+
+def section_table(section: "Section") -> Table:
+    """One of the tables behind the first."""
+    table = _table(section.columns[:1], section.columns[1:])
+    for line in section.lines:
+        table.add_row(*map(Text, line))
+    return table
+
+
+def changes_table(changes: "Sequence[Change]") -> Table:
+    """What ``compare`` shows."""
+    table = _table(["model", "quantity"], ["old", "new", "ratio"])
+    table.add_column("")
+    for change in changes:
+        old, new = (
+            f"{value:.4f}" if change.quantity == "accuracy" else f"{value:,.0f}" for value in (change.old, change.new)
+        )
+        verdict = Text(change.verdict).append("  worse than allowed" if change.fails else "", "bold red")
+        table.add_row(Text(change.model), change.quantity, old, new, f"{change.ratio:.3f}×", verdict)
     return table
 
 

@@ -2,35 +2,32 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from edgewright_runtime import facts
 
-PARSERS = {
-    "model": facts.parse_device_tree_model,
-    "cpu": facts.parse_cpu,
-    "memory": facts.parse_memory_bytes,
-    "frequency": facts.parse_frequency_hz,
-    "temperature": facts.parse_temperature_c,
-    "governor": facts.parse_line,
-    "throttled": facts.parse_throttled,
-    "load": facts.parse_load_1min,
-}
 BOARDS = json.loads(Path(__file__).with_name("boards.json").read_text())
 
 
-@pytest.mark.parametrize(
-    ("fact", "text", "expected"),
-    [
-        pytest.param(fact, *text_and_value, id=f"{board}-{fact}")
-        for board, found in BOARDS.items()
-        for fact, text_and_value in found.items()
-    ],
-)
-def test_parsers(fact: str, text: str, expected: Any) -> None:
-    assert PARSERS[fact](text) == expected
+@pytest.mark.parametrize("board", BOARDS)
+def test_boards(board: str, tmp_path: Path) -> None:
+    """boards.json: what is in a board's files, where that is known from, and what is to be made of it."""
+    assert BOARDS[board]["origin"]
+    for name, text in BOARDS[board]["files"].items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    found, state = facts.board_facts(tmp_path), facts.board_state(tmp_path)
+    assert {name: found[name] for name in BOARDS[board]["facts"]} == BOARDS[board]["facts"]
+    assert state == BOARDS[board]["state"]
+
+
+def test_the_words_of_a_raspberry_pi() -> None:
+    """The same bits from its kernel's file and from vcgencmd."""
+    expected = ["under-voltage", "throttled", "under-voltage has occurred", "throttling has occurred"]
+    assert facts.parse_throttled("50005\n") == facts.parse_throttled("throttled=0x50005\n") == expected
+    assert facts.parse_throttled("throttled=0x0\n") == facts.parse_throttled("0\n") == []
 
 
 def test_this_board() -> None:
@@ -65,10 +62,12 @@ def test_the_memory_of_this_process() -> None:
     assert now is not None
     assert peak is not None
     assert 1 << 20 < now <= peak
+    shared = facts.process_pss_bytes()
+    assert shared is None or 1 << 20 < shared <= peak
 
 
-def test_an_emulated_board_says_so_and_a_real_one_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(facts, "_EMULATED", tmp_path / "marker")
-    assert facts.board_facts()["emulated"] is None
-    (tmp_path / "marker").write_text("qemu: times say nothing\n")
-    assert facts.board_facts()["emulated"] == "qemu: times say nothing"
+def test_an_emulated_board_says_so_and_a_real_one_says_nothing(tmp_path: Path) -> None:
+    assert facts.board_facts(tmp_path)["emulated"] is None
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/edgewright-emulated").write_text("qemu: times say nothing\n")
+    assert facts.board_facts(tmp_path)["emulated"] == "qemu: times say nothing"

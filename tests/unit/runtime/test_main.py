@@ -81,8 +81,9 @@ def test_run_arrays(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
 def test_bench_with_progress(capsys: pytest.CaptureFixture[str], bundle: Path) -> None:
     arguments = ("--min-runs", 5, "--min-seconds", 0.01, "--progress", "--threads", 2)
     exit_code, document, err = _execute(capsys, "bench", bundle, *arguments)
-    assert (exit_code, document["kind"], document["engine"]["threads"]) == (0, "bench", 2)
-    assert len(document["latency_ns"]) >= 5
+    (result,) = document["results"]
+    assert (exit_code, document["kind"], result["engine"]["threads"]) == (0, "bench", 2)
+    assert len(result["latency_ns"]) >= 5
     assert [json.loads(line) for line in err.splitlines()][-1] == {"done": 100, "total": 100, "what": "bench"}
 
 

@@ -4,22 +4,33 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from edgewright_runtime.errors import InputError
-from edgewright_runtime.result import BenchResult, Score, percentile
+from edgewright_runtime.result import BenchResult, Score
 
 RESULT = BenchResult(
+    session="one",
+    device="kitchen",
     bundle={"id": "0" * 64, "name": "tiny", "mode": "int8", "layout": "cpu", "size_bytes": 9, "model_bytes": 5},
-    engine={"name": "litert", "version": "2.3.0", "threads": 1},
-    environment={"board": {"model": None}, "before": {}, "after": {}},
-    startup_ns={"import": 3, "load": 2, "first_invoke": 1},
+    engine={"name": "litert", "version": "2.3.0", "threads": 1, "cpus": None},
+    settings={"inputs": "golden"},
+    environment={"board": {"model": None}, "before": {}, "during": [], "after": {}},
+    startup_ns={"import": [3], "load": [2], "first_invoke": [1]},
     warmup_ns=[3],
     latency_ns=[2, 1, 2],
     call_ns=[3, 2, 3],
-    memory_bytes={"before": 1, "loaded": 2, "first_invoke": 3, "peak": None},
+    at_ns=[0, 5, 9],
+    blocks=[
+        {"launch": 0, "round": 0, "runs": 2, "preempted": 0},
+        {"launch": 0, "round": 1, "runs": 1, "preempted": 1},
+    ],
+    memory_bytes={"interpreter": 1, "allocated": 7, "last_invoke": 9, "peak": None, "harness": 2},
+    pss_bytes={"last_invoke": None},
     score=Score("accuracy", 0.5, 2, 0.1),
+    throughput=[],
+    profile=None,
+    energy=None,
+    operators=[],
     started_at="2026-01-01T00:00:00+00:00",
 )
 
@@ -41,6 +52,11 @@ def test_round_trip() -> None:
         {"latency_ns": [True]},
         {"call_ns": "12"},
         {"warmup_ns": None},
+        {"at_ns": [0, 5]},
+        {"blocks": [{"launch": 0, "round": 0, "runs": 2, "preempted": 0}]},
+        {"blocks": [{"runs": 3}]},
+        {"environment": {"board": {}, "before": {}, "after": {}}},
+        {"memory_bytes": []},
         {"engine": []},
         {"score": {"metric": "accuracy"}},
         {"score": 3},
@@ -58,17 +74,6 @@ def test_what_is_no_result_is_refused(raw: bytes) -> None:
         BenchResult.from_json(raw)
 
 
-def test_percentiles_by_nearest_rank() -> None:
-    samples = [50, 15, 40, 20, 35]
-    assert [percentile(samples, percent) for percent in (5, 30, 40, 50, 100)] == [15, 20, 20, 35, 50]
-    assert percentile([7], 99.9) == 7
-
-
-@given(samples=st.lists(st.integers(0, 1000), min_size=1), percent=st.floats(0.1, 100))
-def test_a_percentile_is_the_smallest_sample_with_enough_at_or_below(samples: list[int], percent: float) -> None:
-    found = percentile(samples, percent)
-    at_or_below = [sample for sample in samples if sample <= found]
-    below = [sample for sample in samples if sample < found]
-    assert found in samples
-    assert 100 * len(at_or_below) >= percent * len(samples) - 1e-6
-    assert 100 * len(below) < percent * len(samples) + 1e-6
+def test_the_harness_is_subtracted_from_what_it_weighs_on() -> None:
+    assert [RESULT.memory_of(step) for step in ("interpreter", "allocated", "last_invoke")] == [1, 7, 7]
+    assert RESULT.memory_of("peak") is None

@@ -17,11 +17,19 @@ def bench_result(
     peak_mb: float | None = 52.0,
     throttled: list[str] | None = None,
     load: float = 0.3,
+    session: str = "one",
+    device: str = "kitchen",
+    during: list[dict[str, object]] | None = None,
+    launches: int = 1,
+    seed: int = 7,
 ) -> BenchResult:
-    rng = np.random.default_rng(7)
+    rng = np.random.default_rng(seed)
     latency = [int(value) for value in p50_us * 1e3 * rng.lognormal(0, 0.03, 999)]
     peak = None if peak_mb is None else int(peak_mb * 1e6)
+    runs = [len(part) for part in np.array_split(latency, 4 * launches)]
     return BenchResult(
+        session=session,
+        device=device,
         bundle={
             "id": "5f" * 32,
             "name": name,
@@ -30,7 +38,8 @@ def bench_result(
             "size_bytes": model_bytes + 9000,
             "model_bytes": model_bytes,
         },
-        engine={"name": "litert", "version": "2.3.0", "threads": 1},
+        engine={"name": "litert", "version": "2.3.0", "threads": 1, "cpus": None},
+        settings={"inputs": "golden", "single_stream": False},
         environment={
             "board": {
                 "model": "Raspberry Pi 4 Model B Rev 1.4",
@@ -43,19 +52,42 @@ def bench_result(
                 "python": "3.11.2",
             },
             "before": {**STATE, "load_1min": load},
+            "during": [{"at_ns": 0, **STATE}] if during is None else during,
             "after": {**STATE, "throttled": throttled or []},
         },
-        startup_ns={"import": 90_000_000, "load": 3_000_000, "first_invoke": 900_000},
+        startup_ns={
+            "interpreter": [30_000_000] * launches,
+            "import": [90_000_000] * launches,
+            "load": [3_000_000] * launches,
+            "allocate": [400_000] * launches,
+            "first_invoke": [900_000] * launches,
+        },
         warmup_ns=[int(p50_us * 2e3)] * 20,
         latency_ns=latency,
         call_ns=[value + 4000 for value in latency],
+        at_ns=[index * 1_000_000 for index in range(len(latency))],
+        blocks=[
+            {"launch": index // 4, "round": index % 4, "runs": count, "preempted": 0}
+            for index, count in enumerate(runs)
+        ],
         memory_bytes={
-            "before": 11_000_000,
-            "loaded": None if peak is None else peak - 6_000_000,
-            "first_invoke": None if peak is None else peak - 1_000_000,
-            "peak": peak,
+            "interpreter": 11_000_000,
+            "imported": 30_000_000,
+            "allocated": None if peak is None else peak - 6_000_000,
+            "first_invoke": None if peak is None else peak,
+            "last_invoke": None if peak is None else peak + 1_000_000,
+            "peak": None if peak is None else peak + 1_000_000,
+            "harness": 1_000_000,
         },
+        pss_bytes={"allocated": 20_000_000, "first_invoke": 21_000_000, "last_invoke": None},
         score=None if accuracy is None else Score("accuracy", accuracy, 2221, 0.6),
+        throughput=[],
+        profile=None,
+        energy=None,
+        operators=[
+            {"operator": "GATHER", "name": "embedding", "bytes": model_bytes // 2},
+            {"operator": "FULLY_CONNECTED", "name": "dense", "bytes": model_bytes // 3},
+        ],
         started_at="2026-11-22T01:00:00+00:00",
     )
 

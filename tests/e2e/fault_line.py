@@ -1,4 +1,4 @@
-"""Two ends of a link on a line that exists in memory only: its faults are planned by a seed, and its time is virtual."""
+"""Two ends of a link on a line that is in memory only: its faults are planned by a seed, and its time is virtual."""
 
 import hashlib
 import random

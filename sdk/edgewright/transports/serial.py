@@ -1,7 +1,7 @@
 """A device reached by its serial console: a login and a shell there, then an agent of ours with a link of its own.
 
-Nothing is needed on the device but a POSIX shell and Python. When we leave, or are cut off, the agent ends what it runs and
-gives the console back; a login that was ours ends with it.
+Nothing is needed on the device but a POSIX shell and Python. When we leave, or are cut off, the agent ends what it runs
+and gives the console back; a login that was ours ends with it.
 """
 
 import errno
@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from threading import Lock
-from typing import IO, Any
+from typing import IO
 
 from edgewright_runtime.disk import replacing
 from edgewright_runtime.hashing import CHUNK_BYTES
@@ -53,8 +53,8 @@ class SerialTransport:
     console asks for one, by default the keyring or the terminal; silence_s: how long nothing may be heard until the
     line counts as broken.
 
-    Raises TransportError where nothing answers, DeviceError where the login is refused or there is no Python, InputError
-    where nobody is known who could log in.
+    Raises TransportError where nothing answers, DeviceError where the login is refused or there is no Python,
+    InputError where nobody is known who could log in.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class SerialTransport:
             shell = Console(port, str(address), login, number, patience_s).shell()
             heard = _start_agent(shell, number, address, silence_s)
             self._session = Session(port, number, silence_s, heard)
-            kind, body = self._session.expect()
+            _, body = self._session.expect()
         except BaseException as error:
             if self._session is not None:
                 self._session.close()

@@ -3,13 +3,13 @@
     python3 -I -S -c "<both>" SESSION BAUD SILENCE_S HOME
 
 It takes the terminal that it is started on, makes it raw, and speaks the link's protocol there until the host says
-goodbye, is silent for SILENCE_S seconds, or opens another session. Then whatever it started is ended and the terminal is as
-it was. One command at a time: run a program, receive a file, send a file.
+goodbye, is silent for SILENCE_S seconds, or opens another session. Then whatever it started is ended and the terminal
+is as it was. One command at a time: run a program, receive a file, send a file.
 
 Standard library only, syntax of Python 3.9, no f-string with quotes inside (ast.unparse may choose others for them).
 """
 
-# ruff: noqa: PTH103, PTH104, PTH105, PTH107, PTH108, PTH110, PTH113, PTH118, PTH119, PTH120, PTH123, PTH202, SIM105, SIM115
+# ruff: noqa: PTH100, PTH103, PTH104, PTH108, PTH110, PTH118, PTH120, PTH123, SIM105, SIM115
 
 from __future__ import annotations
 
@@ -44,7 +44,9 @@ class Agent:
     """baud: the console's own, to which the line falls back whenever nothing is understood any more."""
 
     def __init__(self, session: int, baud: int, silence_s: float, home: str) -> None:
-        self.terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)  # our own: the shell's stays as it is
+        self.terminal = os.open(
+            "/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK
+        )  # our own: the shell's stays as it is
         self.before = termios.tcgetattr(self.terminal)
         self.home, self.baud, self.silence_s = os.path.abspath(home), baud, silence_s
         self.link = Link(session, baud / BITS, silence_s / 4, time.monotonic())
@@ -288,7 +290,7 @@ class Agent:
                 self.set_baud(self.baud)
 
     def set_baud(self, baud: int) -> None:
-        speed = getattr(termios, "B%d" % baud)
+        speed = getattr(termios, "B" + str(baud))
         state = termios.tcgetattr(self.terminal)
         state[4] = state[5] = speed
         termios.tcsetattr(self.terminal, termios.TCSADRAIN, state)
@@ -296,7 +298,7 @@ class Agent:
 
 
 class Receiving:
-    """A file on its way. What has come of it is kept beside its place under its hash, so that the next try goes on there.
+    """A file on its way. What has come of it is kept beside its place under its hash: the next try goes on there.
 
     left: bytes to come; None before the host has said from where.
     """

@@ -71,7 +71,9 @@ class Console:
             elif state is State.PAGER:
                 self._line.write(b"q")
             elif state in (State.MAINTENANCE, State.BOOTLOADER):
-                raise TransportError(f"{self._where} shows {state.value} ({self._last_words(seen)}): let it boot first.")
+                raise TransportError(
+                    f"{self._where} shows {state.value} ({self._last_words(seen)}): let it boot first."
+                )
             elif state in (State.PROMPT, State.OTHER) and self._is_shell():
                 return Shell(self._line, replace=logged_in)
             else:

@@ -1,12 +1,12 @@
-"""A reliable stream of bytes in both directions over a serial line that flips, drops, doubles, stalls and talks between.
+"""A reliable stream of bytes in both directions over a serial line that flips, drops, doubles, stalls and interrupts.
 
 This same file runs on the host and, sent there, on the device: standard library only, syntax of Python 3.9. It does no
 input or output and reads no clock, so it can be tested with any line and any time.
 
 A frame is ``kind session body crc32``. Each one with data has a number; each sending of it a serial of its own, and an
 acknowledgement tells the next number awaited, which ones after it are there, and the highest serial seen. A line keeps
-the order, so whatever was sent before that serial and is not there is lost, and is sent again at once (RFC 9002 calls it
-packet threshold; here it is certain). Where nothing comes back at all, a time-out sends the oldest again.
+the order, so whatever was sent before that serial and is not there is lost, and is sent again at once. Where nothing
+comes back at all, a time-out sends the oldest again.
 
 On the line a frame is either binary, between two FLAGs, with the bytes escaped that terminals, flow control and telnet
 swallow; or text, ``[…]`` in base 85 (RFC 1924's alphabet), which passes where the eighth bit does not. Text it is until
@@ -24,9 +24,12 @@ DATA, ACK, PROBE = range(3)
 FLAG = b"\xc0"
 ESCAPE = b"\xdb"
 # The escape itself first: encoding goes forwards through the table, decoding backwards.
-ESCAPED = {byte: ESCAPE + bytes([0x61 + place]) for place, byte in enumerate(
-    (ESCAPE, FLAG, b"\x11", b"\x13", b"\x91", b"\x93", b"\x00", b"\x03", b"\n", b"\r", b"\x1d", b"\xff")
-)}
+ESCAPED = {
+    byte: ESCAPE + bytes([0x61 + place])
+    for place, byte in enumerate(
+        (ESCAPE, FLAG, b"\x11", b"\x13", b"\x91", b"\x93", b"\x00", b"\x03", b"\n", b"\r", b"\x1d", b"\xff")
+    )
+}
 TEXT = re.compile(rb"\[([0-9A-Za-z!#$%&()*+;<=>?@^_`{|}~-]{10,4000})\]")
 SEVEN_BITS = bytes(byte & 0x7F for byte in range(256))
 
@@ -40,11 +43,24 @@ SMALLEST, LARGEST = 96, 2048  # bytes of data in a frame
 FRAME_S, WINDOW_S = 0.15, 0.6  # of a line's time: what the largest frame takes, and what is on its way at most
 LEAST_WINDOW = 4096
 FIRST = 256
-SHRINK, GROW, FAST_GROW = 0.85, 8, 64  # of the size of frames, after a lost one, after one that arrived, while none is lost
+SHRINK, GROW, FAST_GROW = (
+    0.85,
+    8,
+    64,
+)  # of the size of frames, after a lost one, after one that arrived, while none is lost
 FIRST_TIMEOUT_S, LEAST_TIMEOUT_S, MOST_TIMEOUT_S = 1.5, 0.4, 4.0
 TIMEOUTS_UNTIL_TEXT = 3
 TEXT_S = 30.0
 LONGEST = 2 * LARGEST + 64  # of a frame on the line
+
+
+class Flight:
+    """A frame on its way. serial, sent_s: of its last sending; lost: known not to have arrived."""
+
+    __slots__ = ("data", "lost", "sent_s", "serial")
+
+    def __init__(self, data: bytes, now: float) -> None:
+        self.data, self.serial, self.sent_s, self.lost = data, 0, now, False
 
 
 class Link:
@@ -61,7 +77,7 @@ class Link:
         self.heard_s = now
         self.sent = self.lost = self.damaged = 0
         self._waiting = bytearray()  # not in a frame yet
-        self._flight: dict[int, list] = {}  # number → [data, serial of its last sending, when that was, lost]
+        self._flight: dict[int, Flight] = {}
         self._again: list[int] = []
         self._number = self._serial = 0
         self._timer = now
@@ -89,7 +105,7 @@ class Link:
 
     def unsent(self) -> int:
         """How many bytes have not arrived, as far as known."""
-        return len(self._waiting) + sum(len(entry[0]) for entry in self._flight.values())
+        return len(self._waiting) + sum(len(entry.data) for entry in self._flight.values())
 
     def ping(self) -> None:
         """Have an acknowledgement sent even where none is due: a sign of life."""
@@ -111,7 +127,7 @@ class Link:
             except ValueError:
                 self.damaged += 1
         begun = text.rfind(b"[", end)
-        self._text_rest = text[begun:] if 0 <= begun and len(text) - begun <= LONGEST else b""
+        self._text_rest = text[begun:] if begun >= 0 and len(text) - begun <= LONGEST else b""
         stream = b""
         while self._awaited in self._early:
             stream += self._early.pop(self._awaited)
@@ -129,14 +145,14 @@ class Link:
             self._time_out(now)
         if self._again:
             return self._data(self._again.pop(0), now)
-        on_the_way = sum(len(entry[0]) for entry in self._flight.values())
+        on_the_way = sum(len(entry.data) for entry in self._flight.values())
         room = on_the_way < self._window and (not self._flight or self._number - min(self._flight) < AHEAD)
         if self._waiting and room:
             number, self._number = self._number, self._number + 1
             size = int(self._size)
             if not self._flight:
                 self._timer = now + self._timeout_s()
-            self._flight[number] = [bytes(self._waiting[:size]), 0, now, False]
+            self._flight[number] = Flight(bytes(self._waiting[:size]), now)
             del self._waiting[:size]
             return self._data(number, now)
         return b""
@@ -150,8 +166,8 @@ class Link:
         entry = self._flight[number]
         self._serial += 1
         self.sent += 1
-        entry[1:] = [self._serial, now, False]
-        frame = self._sealed(DATA, NUMBERS.pack(number, self._serial) + entry[0])
+        entry.serial, entry.sent_s, entry.lost = self._serial, now, False
+        frame = self._sealed(DATA, NUMBERS.pack(number, self._serial) + entry.data)
         return _binary(frame) if self._binary_passes and now >= self._text_until else _text(frame)
 
     def _acknowledgement(self, now: float) -> bytes:
@@ -178,7 +194,9 @@ class Link:
         body = content[HEAD.size :]
         self._binary_heard |= binary
         if kind == ACK:
-            self._acknowledged(*NUMBERS.unpack_from(body), body[NUMBERS.size], body[NUMBERS.size + 1 :], now)
+            awaited, seen = NUMBERS.unpack_from(body)
+            self._binary_passes |= bool(body[NUMBERS.size])
+            self._acknowledged(awaited, seen, int.from_bytes(body[NUMBERS.size + 1 :], "little"), now)
             return
         self._answer_due = True
         if kind == DATA:
@@ -187,26 +205,25 @@ class Link:
             if self._awaited <= number < self._awaited + AHEAD:
                 self._early[number] = body[NUMBERS.size :]
 
-    def _acknowledged(self, awaited: int, seen: int, binary: int, bits: bytes, now: float) -> None:
-        self._binary_passes |= bool(binary)
+    def _acknowledged(self, awaited: int, seen: int, there: int, now: float) -> None:
+        """there: a bit for each frame from the awaited one on."""
         self._silent = 0
-        there = int.from_bytes(bits, "little")
-        for number, (data, serial, sent_s, _) in list(self._flight.items()):
-            if serial == seen:
-                self._measure(now - sent_s)
+        for number, entry in list(self._flight.items()):
+            if entry.serial == seen:
+                self._measure(now - entry.sent_s)
             if number < awaited or there >> (number - awaited) & 1:
                 del self._flight[number]
                 self._timeouts, self._timer = 0, now + self._timeout_s()
-                if len(data) >= self._size / 2:
+                if len(entry.data) >= self._size / 2:
                     self._size = min(self._size + (GROW if self.lost else FAST_GROW), self._largest)
-            elif serial < seen:
+            elif entry.serial < seen:
                 self._lose(number)
         self._again = [number for number in self._again if number in self._flight]
 
     def _lose(self, number: int) -> None:
         entry = self._flight[number]
-        if not entry[3]:
-            entry[3] = True
+        if not entry.lost:
+            entry.lost = True
             self.lost += 1
             self._size = max(self._size * SHRINK, min(SMALLEST, self._largest))
             self._again.append(number)
@@ -219,12 +236,12 @@ class Link:
         if self._timeouts % TIMEOUTS_UNTIL_TEXT == 0:
             self._text_until = now + TEXT_S
         if not self._again:
-            self._flight[min(self._flight)][3] = False
+            self._flight[min(self._flight)].lost = False
             self._lose(min(self._flight))
 
     def _timeout_s(self) -> float:
         patience_s = max(self._round_s + 4 * self._jitter_s, LEAST_TIMEOUT_S)
-        return min(patience_s * 2 ** min(self._silent, 4), MOST_TIMEOUT_S)  # no longer where the line lives
+        return min(patience_s * (1 << min(self._silent, 4)), MOST_TIMEOUT_S)  # no longer where the line lives
 
     def _measure(self, round_s: float) -> None:
         """RFC 6298's smoothing."""

@@ -2,7 +2,7 @@
 
 import errno
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import serial
@@ -12,7 +12,12 @@ from .serial_address import SerialAddress
 
 _READ_S = 0.1
 _WRITE_S = 5.0
-BREAKS = (serial.SerialException, OSError, TypeError, ValueError)  # pyserial's own, and what a port closed meanwhile raises
+BREAKS = (
+    serial.SerialException,
+    OSError,
+    TypeError,
+    ValueError,
+)  # pyserial's own, and what a port closed meanwhile raises
 
 
 class Port:
@@ -39,10 +44,8 @@ class Port:
 
     def write(self, data: bytes) -> None:
         """Raises one of BREAKS. What a blocked line does not take is lost, as it would be on the line."""
-        try:
+        with suppress(serial.SerialTimeoutException):
             self._port.write(data)
-        except serial.SerialTimeoutException:
-            pass
 
     def drain(self) -> None:
         """Wait until what was written is on the line."""
@@ -61,10 +64,8 @@ class Port:
         return True
 
     def close(self) -> None:
-        try:
+        with suppress(*BREAKS):
             self._port.close()
-        except BREAKS:
-            pass
 
 
 @contextmanager

@@ -18,8 +18,8 @@ _LAUNCH = (
 
 @cache
 def program() -> str:
-    """For ``python3 -I -S -c``: one line of printable ASCII without single quote and backslash. It runs nothing that does
-    not have the right SHA-256."""
+    """For ``python3 -I -S -c``: one line of printable ASCII without single quote and backslash. It runs nothing that
+    does not have the right SHA-256."""
     packed = zlib.compress(source().encode(), 9)
     return _LAUNCH % (b85encode(packed).decode(), hashlib.sha256(packed).hexdigest())
 

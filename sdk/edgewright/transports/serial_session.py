@@ -20,8 +20,8 @@ Record = tuple[bytes, bytes]  # kind and body
 
 
 class Session:
-    """baud: the line's; silence_s: how long nothing may be heard until the line counts as broken. A port that vanishes is
-    opened again until then, and nothing is lost."""
+    """number: both ends' own; silence_s: how long nothing may be heard until the line counts as broken. A port that
+    vanishes is opened again until then, and nothing is lost; arrived: what was read of the port before."""
 
     def __init__(self, port: Port, number: int, silence_s: float, arrived: bytes = b"") -> None:
         self.error: TransportError | None = None
@@ -36,7 +36,9 @@ class Session:
         self._writing = Lock()  # the port's speed does not change while a frame goes out
         self._arrived = bytearray(arrived)
         self._broken, self._ended = Event(), Event()
-        self._threads = [Thread(target=work, name="edgewright-serial", daemon=True) for work in (self._read, self._serve)]
+        self._threads = [
+            Thread(target=work, name="edgewright-serial", daemon=True) for work in (self._read, self._serve)
+        ]
         for thread in self._threads:
             thread.start()
 

@@ -1,8 +1,8 @@
 """A shell that does exactly what it is told, on a line that may damage any byte.
 
 One line typed at an ordinary prompt starts it: a loop in POSIX sh, without echo, prompt, line editing or history. It
-runs a line only if that has the right checksum, each line only once, and tells the result with a checksum of its own, as
-often as asked. Lines are short printable ASCII: a terminal interprets everything else, and cuts off after 4,095 bytes.
+runs a line only if that has the right checksum, each line only once, and tells the result with a checksum of its own,
+as often as asked. Lines are short printable ASCII: a terminal interprets everything else, and cuts off after 4,095 bytes.
 """
 
 import re
@@ -20,8 +20,8 @@ _TRIES = 12
 _ANSWER = re.compile(rb"\[ew (\d+) ([^\]]*) (\d+) (\d+)\]")
 _REFUSED = b"[ew?]"
 
-# $s: the terminal's settings; w: what ends a loop whose host is gone; j: the last line's number; r: its result. No single
-# quote, no backslash before one, no exclamation mark: what is typed passes through an interactive shell first.
+# s: the terminal's settings; w: what ends a loop whose host is gone; j: the last line's number; r: its result. No
+# single quote and no exclamation mark: what is typed passes through an interactive shell first.
 _LOOP = (
     's=$(stty -g); (sleep 90; kill -1 $$) >/dev/null 2>&1 & w=$!; trap "kill \\$w; stty $s" 0; trap "exit 1" 1 2 15; '
     "stty icanon icrnl isig -echo -ixon -ixoff; exec 2>/dev/null; j=0; r=0; "
@@ -59,7 +59,9 @@ class Shell:
             if self._answer(0, 5 * _ANSWER_S) is not None:
                 return
             line.write(b"\x03")
-        raise TransportError("The console's shell does not run a POSIX sh with stty and cksum: install coreutils there.")
+        raise TransportError(
+            "The console's shell does not run a POSIX sh with stty and cksum: install coreutils there."
+        )
 
     def do(self, command: str, timeout_s: float = 60.0) -> str:
         """Run a command line of printable ASCII in the loop itself; returns what it left in the variable r."""
@@ -100,8 +102,8 @@ class Shell:
             self.do(f"{variable}=${variable}'{text[start : start + LINE_BYTES]}'")
 
     def leave_to(self, command: str, begun: Callable[[bytes], object], timeout_s: float) -> bytes:
-        """Run a last command, which has the terminal to itself; the loop ends with it. Returns what it said until it has
-        ``begun``. Raises TransportError where that does not happen."""
+        """Run a last command, which has the terminal to itself; the loop ends with it. Returns what it said until it
+        has ``begun``. Raises TransportError where that does not happen."""
         self._number += 1
         typed = self._typed(f"kill $w; w=; {command}; exit")
         self._line.write(typed)
@@ -109,7 +111,9 @@ class Shell:
         while not begun(heard):
             now = time.monotonic()
             if now > end:
-                raise TransportError(f"The console did not start {command.split()[0]} within {timeout_s:g} s: try again.")
+                raise TransportError(
+                    f"The console did not start {command.split()[0]} within {timeout_s:g} s: try again."
+                )
             heard += self._line.read(0.5)
             if _REFUSED in heard or now > again:
                 again, heard = end, b""

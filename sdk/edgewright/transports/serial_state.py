@@ -50,7 +50,7 @@ def classify(output: bytes) -> State:
     text = readable(output)
     if not output.strip(b"\0\r\n"):
         return State.SILENCE
-    odd = sum(not character.isprintable() and character not in "\n\t\x1b" or character == "\ufffd" for character in text)
+    odd = sum(not (character.isprintable() or character in "\n\t\x1b") or character == "\ufffd" for character in text)
     if odd > 0.3 * len(text):
         return State.GARBLED
     if re.search(r"(?i)\b(press enter for maintenance|for maintenance\b.*|control-d to continue)", text[-200:]):

@@ -1,7 +1,8 @@
 """Named devices and their URIs, kept in an inventory file.
 
 The inventory is devices.toml in the user's configuration folder, or in $EDGEWRIGHT_CONFIG_HOME. A URI is ``local:``
-(a folder in the user's data folder, or in $EDGEWRIGHT_DATA_HOME), ``local:/some/folder``, or ``ssh://user@host:port``.
+(a folder in the user's data folder, or in $EDGEWRIGHT_DATA_HOME), ``local:/some/folder``, ``ssh://user@host:port``, or
+``serial:///dev/ttyUSB0?user=pi`` and the other URLs of serial ports.
 """
 
 import json
@@ -17,9 +18,12 @@ from edgewright_runtime.disk import replacing
 from .errors import DeviceError, InputError
 from .folders import make_folder, user_folder
 from .transports import LocalTransport, Transport
+from .transports.serial_address import SCHEMES as SERIAL_SCHEMES
+from .transports.serial_address import SerialAddress
 from .transports.ssh_address import SshAddress
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")
+_URIS = "local:, local:/folder, ssh://user@host or serial:///dev/ttyUSB0"
 _HEADER = "# edgewright's devices. Change them with `edgewright device add` and `edgewright device remove`.\n"
 
 
@@ -41,11 +45,13 @@ class Device:
             raise InputError(f"{self.name!r} is no name for a device: use up to 64 letters, digits, - and _.")
         scheme, colon, _ = self.uri.partition(":")
         if not colon or not self.uri.isprintable():
-            raise InputError(f"{self.uri!r} is no device's URI: write local:, local:/folder or ssh://user@host.")
+            raise InputError(f"{self.uri!r} is no device's URI: write {_URIS}.")
         if scheme not in _TRANSPORTS:
-            raise DeviceError(f"No transport is called {scheme}: use local:, local:/folder or ssh://user@host.")
+            raise DeviceError(f"No transport is called {scheme}: use {_URIS}.")
         if scheme == "ssh":
             SshAddress.parse(self.uri)
+        if scheme in SERIAL_SCHEMES:
+            SerialAddress.parse(self.uri)
         if self.identity is not None and (scheme != "ssh" or not self.identity.isprintable()):
             raise InputError(f"The identity file {self.identity!r} cannot be used: only SSH devices have one.")
 
@@ -68,7 +74,14 @@ def _open_ssh(device: Device) -> Transport:
     return SshTransport(SshAddress.parse(device.uri), name=device.name, identity=identity)
 
 
+def _open_serial(device: Device) -> Transport:
+    from .transports.serial import SerialTransport
+
+    return SerialTransport(SerialAddress.parse(device.uri), name=device.name)
+
+
 _TRANSPORTS: dict[str, Callable[[Device], Transport]] = {"local": _open_local, "ssh": _open_ssh}
+_TRANSPORTS.update(dict.fromkeys(SERIAL_SCHEMES, _open_serial))
 
 
 def list_devices() -> list[Device]:

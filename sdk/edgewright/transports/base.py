@@ -18,6 +18,13 @@ class Completed:
     stderr: bytes
 
 
+Sent = Callable[[int, int], None]  # (bytes that have arrived so far, bytes in all)
+
+
+def nobody_counts(arrived: int, size_bytes: int) -> None:
+    """For whoever does not watch what is sent."""
+
+
 class Transport(Protocol):
     """A way to run commands on a device and to copy files.
 
@@ -35,16 +42,20 @@ class Transport(Protocol):
         timeout_s: float,
         input: bytes = b"",
         on_stderr_line: Callable[[bytes], None] | None = None,
+        on_sent: Sent = nobody_counts,
     ) -> Completed:
         """Run a program to its end. A failing program is an answer, not an error.
 
-        on_stderr_line: called with each line of stderr, without its end, as soon as it arrives.
+        on_stderr_line: called with each line of stderr, without its end, as soon as it arrives; on_sent: called now and
+        then while much ``input`` is on its way.
         Raises TransportError after ``timeout_s``; then, and on Ctrl-C, the program has been killed.
         """
         ...
 
-    def put(self, local: Path, remote: PurePosixPath) -> None:
+    def put(self, local: Path, remote: PurePosixPath, *, on_sent: Sent = nobody_counts) -> None:
         """Copy a file to the device, making its folder; ``remote`` is complete or as it was before.
+
+        on_sent: called now and then while the file is on its way.
 
         Raises InputError where ``local`` cannot be read, StorageError where the device refuses to write.
         """

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import TransportError
-from .base import PROGRAM_NOT_FOUND, Completed
+from .base import PROGRAM_NOT_FOUND, Completed, Sent, nobody_counts
 from .local import LocalTransport
 
 
@@ -44,6 +44,7 @@ class FakeTransport(LocalTransport):
         timeout_s: float,
         input: bytes = b"",
         on_stderr_line: Callable[[bytes], None] | None = None,
+        on_sent: Sent = nobody_counts,
     ) -> Completed:
         self.calls.append(list(argv))
         program = self.programs.get(argv[0])

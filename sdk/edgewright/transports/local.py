@@ -19,7 +19,7 @@ from edgewright_runtime.hashing import CHUNK_BYTES
 
 from ..errors import DeviceError, InputError, TransportError
 from ..folders import make_folder
-from .base import KILLED, PROGRAM_NOT_FOUND, Completed
+from .base import KILLED, PROGRAM_NOT_FOUND, Completed, Sent, nobody_counts
 
 PROGRAM_NOT_EXECUTABLE = 126
 
@@ -44,6 +44,7 @@ class LocalTransport:
         timeout_s: float,
         input: bytes = b"",
         on_stderr_line: Callable[[bytes], None] | None = None,
+        on_sent: Sent = nobody_counts,
     ) -> Completed:
         deadline = time.monotonic() + timeout_s
         # Files for stdin and stdout: then stderr is the only pipe, and no pipe can fill up while another is waited for.
@@ -73,7 +74,7 @@ class LocalTransport:
             code = process.returncode
             return Completed(code if code >= 0 else KILLED - code, stdout.read(), stderr)
 
-    def put(self, local: Path, remote: PurePosixPath) -> None:
+    def put(self, local: Path, remote: PurePosixPath, *, on_sent: Sent = nobody_counts) -> None:
         target = self.folder / remote
         try:
             source = local.open("rb")

@@ -9,7 +9,7 @@ import errno
 import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
 from threading import BoundedSemaphore, Lock
@@ -18,13 +18,13 @@ from typing import IO
 import asyncssh
 
 from edgewright_runtime.disk import replacing
-from edgewright_runtime.errors import storage_errors
 from edgewright_runtime.hashing import CHUNK_BYTES
 
-from ..errors import DeviceError, InputError, StorageError, TransportError
+from ..errors import DeviceError, InputError, TransportError
 from .background import BackgroundLoop, Tell, nobody
-from .base import KILLED, Completed
+from .base import KILLED, Completed, Sent, nobody_counts
 from .quoting import command_line
+from .refusals import refusals
 from .ssh_address import SshAddress
 from .ssh_connect import MISSED_SIGNS, connect
 from .ssh_session import Session
@@ -84,24 +84,25 @@ class SshTransport:
         timeout_s: float,
         input: bytes = b"",
         on_stderr_line: Callable[[bytes], None] | None = None,
+        on_sent: Sent = nobody_counts,
     ) -> Completed:
         if not self._has_python and argv[0] == "sh" and not input:
             shell = ["sh", "-c", _WITHOUT_PYTHON, "sh", *argv]
             return self._exchange("sh", shell, timeout_s, hear=on_stderr_line or nobody)
         pieces = (input[start : start + CHUNK_BYTES] for start in range(0, len(input), CHUNK_BYTES))
         far_end = self._far_end("run", str(len(input)), *argv)
-        with _refusals(f"use {self.home} on the device"):
+        with refusals(f"use {self.home} on the device"):
             return self._exchange(PurePosixPath(argv[0]).name, far_end, timeout_s, pieces, on_stderr_line or nobody)
 
-    def put(self, local: Path, remote: PurePosixPath) -> None:
+    def put(self, local: Path, remote: PurePosixPath, *, on_sent: Sent = nobody_counts) -> None:
         try:
             source = local.open("rb")
         except OSError as error:
             raise InputError(f"Cannot read {local} ({error.strerror}): check the path.") from error
-        with source, _refusals(f"write {remote} on the device"):
+        with source, refusals(f"write {remote} on the device"):
             timeout_s = _FILE_TIMEOUT_S + os.fstat(source.fileno()).st_size / _SLOWEST_BYTES_PER_S
             far_end = self._far_end("put", str(remote))
-            completed = self._exchange(f"the copy to {remote}", far_end, timeout_s, _deflated(source))
+            completed = self._exchange(f"the copy to {remote}", far_end, timeout_s, _deflated(source, on_sent))
         self._expect_success(f"the copy to {remote}", completed)
 
     def get(self, remote: PurePosixPath, local: Path) -> None:
@@ -177,17 +178,7 @@ class SshTransport:
             raise TransportError(f"{what} on {self.address} broke off ({_last_line(completed.stderr)}): try again.")
 
 
-@contextmanager
-def _refusals(what: str) -> Iterator[None]:
-    """Turn the device's refusals to write into a StorageError."""
-    try:
-        with storage_errors(what):
-            yield
-    except OSError as error:
-        raise StorageError(f"Cannot {what} ({error.strerror}): see whether something is in the way there.") from error
-
-
-def _deflated(source: IO[bytes]) -> Iterator[bytes]:
+def _deflated(source: IO[bytes], on_sent: Sent) -> Iterator[bytes]:
     """A file as a zlib stream. Weights often cannot be compressed: then they are stored, which costs no time."""
     size_bytes = os.fstat(source.fileno()).st_size
     sample = b""
@@ -198,6 +189,7 @@ def _deflated(source: IO[bytes]) -> Iterator[bytes]:
     stream = zlib.compressobj(1 if len(zlib.compress(sample, 1)) < 0.9 * len(sample) else 0)
     while chunk := source.read(CHUNK_BYTES):
         yield stream.compress(chunk)
+        on_sent(source.tell(), size_bytes)
     yield stream.flush()
 
 

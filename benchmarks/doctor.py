@@ -93,9 +93,8 @@ def verdicts(folder: Path) -> None:
 
 def memory() -> None:
     """Peak resident memory of the runtime's own bench, beside the doctor's estimate."""
-    from unit.models import tiny_bundle, wide_model, write_bundle
-
     import numpy as np
+    from unit.models import tiny_bundle, wide_model, write_bundle
 
     print(f"\n{'model':<22}{'engine':<9}{'estimated MB':>13}{'measured MB':>13}{'ratio':>8}")
     ratios = []
@@ -104,7 +103,9 @@ def memory() -> None:
         for layers, width, batch in ((4, 256, 1), (4, 1024, 1), (4, 2048, 1), (2, 512, 4096)):
             path = Path(temporary, f"{layers}x{width}x{batch}.ewb")
             samples = [np.ones((1, batch, width), np.float32)]
-            bundles[f"dense {layers}×{width}, batch {batch}"] = write_bundle(path, wide_model(layers, width, batch), samples)
+            bundles[f"dense {layers}×{width}, batch {batch}"] = write_bundle(
+                path, wide_model(layers, width, batch), samples
+            )
         for title, path in bundles.items():
             from edgewright_runtime.bundle import Bundle
 
@@ -118,7 +119,19 @@ def memory() -> None:
 
 
 def peak_bytes(python: Path, engine: str, bundle: Path) -> int:
-    command = [python, "-m", "edgewright_runtime", "bench", bundle, "--engine", engine, "--min-runs", "3", "--min-seconds", "0"]
+    command = [
+        python,
+        "-m",
+        "edgewright_runtime",
+        "bench",
+        bundle,
+        "--engine",
+        engine,
+        "--min-runs",
+        "3",
+        "--min-seconds",
+        "0",
+    ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "device_runtime")}
     done = subprocess.run(command, capture_output=True, check=True, env=environment)
     return int(json.loads(done.stdout)["memory_bytes"]["peak"])
@@ -138,9 +151,8 @@ with Remote("kitchen", LocalTransport(Path(sys.argv[2])), sys.executable) as rem
     flash(sys.argv[1], remote, check=sys.argv[3] == "yes")
     print(time.perf_counter() - started)
 """
-    from unit.models import wide_model, write_bundle
-
     import numpy as np
+    from unit.models import wide_model, write_bundle
 
     seconds: dict[str, list[float]] = {"no": [], "yes": []}
     with TemporaryDirectory() as temporary:

@@ -1,7 +1,8 @@
 """The doctor's look at a bundle that is on its way, with what the device told about itself when it was asked.
 
 No round trip is made for it: the device says what it is in the answer that names what it lacks, and where it lacks
-nothing, nothing is sent and nothing needs to be judged beforehand. What it is made of is loaded while the device is waited for.
+nothing, nothing is sent and nothing needs to be judged beforehand. The doctor's code is loaded while the device is
+waited for.
 """
 
 from importlib import import_module

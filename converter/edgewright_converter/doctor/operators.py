@@ -83,8 +83,8 @@ def _newer_engine(name: str, version: int, target: Target) -> str | None:
     if target.engine == "litert" or (highest_version("litert", name) or 0) < version:
         return None
     return (
-        f"convert with --target {option_for(target)}, whose flags avoid what can be avoided, or with --recipe float32, or "
-        "set the device up with --engine litert"
+        f"convert with --target {option_for(target)}, whose flags avoid what can be avoided, or with --recipe float32, "
+        "or set the device up with --engine litert"
     )
 
 

@@ -1,4 +1,4 @@
-"""Files that will not run, each wrong in one way, and what the doctor must say of it: (file, check, part of a sentence).
+"""Files that will not run, each wrong in one way, and what the doctor must say of it.
 
 engine: whether the file is a flatbuffer that the engine itself can be asked about.
 """
@@ -49,7 +49,10 @@ def dense(
 ) -> bytes:
     """x (1, 4) → FULLY_CONNECTED → y (1, 3), changed by ``edit``."""
     graph = Graph()
-    x, y = graph.tensor("x", (1, 4), dtype, scale=scale), graph.tensor("model/layer_a/MatMul", (1, 3), dtype, scale=scale)
+    x, y = (
+        graph.tensor("x", (1, 4), dtype, scale=scale),
+        graph.tensor("model/layer_a/MatMul", (1, 3), dtype, scale=scale),
+    )
     w = graph.tensor("w", weights, dtype, np.ones(weights), scale=scale)
     b = graph.tensor("b", (bias,), "float32" if dtype == "float32" else "int32", np.zeros(bias), scale=scale)
     graph.dense(x, w, b, y)
@@ -173,10 +176,14 @@ BAD: dict[str, Bad] = {
     "custom": Bad(lambda: custom("MyAttention"), "custom", "MyAttention in layer_a: it is a custom operator"),
     "flex": Bad(lambda: custom("FlexErf"), "flex", "FlexErf in layer_a: it is TensorFlow's own Erf"),
     "edgetpu": Bad(lambda: custom("edgetpu-custom-op"), "edgetpu", "compiled for an Edge TPU"),
-    "newer_version": Bad(lambda: tiny_model(dense_version=99), "operator", "version 99 is needed, litert has versions up"),
+    "newer_version": Bad(
+        lambda: tiny_model(dense_version=99), "operator", "version 99 is needed, litert has versions up"
+    ),
     "unknown_code": Bad(code_999, "custom", "BUILTIN_999 in layer_a"),
     "without_kernel": Bad(lambda: Graph().one("CONCAT_EMBEDDINGS", ["float32"]), "operator", "has no kernel for this"),
-    "int64": Bad(lambda: Graph().one("RELU", ["int64"], "int64"), "type", "RELU in layer_a: litert has no kernel from int64"),
+    "int64": Bad(
+        lambda: Graph().one("RELU", ["int64"], "int64"), "type", "RELU in layer_a: litert has no kernel from int64"
+    ),
     "bool": Bad(lambda: Graph().one("ADD", ["bool", "bool"], "bool"), "type", "no kernel from bool to bool"),
     "sparse_conv": Bad(lambda: conv(sparse=True), "sparsity", "its weights are stored sparsely", engine=False),
     "scales_per_nothing": Bad(lambda: conv(scales=5), "quantization", "5 scales for 2 channels"),
@@ -184,8 +191,12 @@ BAD: dict[str, Bad] = {
     "conv_rank": Bad(lambda: conv((2, 3)), "shape", "its weights have 2 dimensions, not 4"),
     "dense_width": Bad(lambda: dense(weights=(3, 5)), "shape", "weights [3, 5] do not fit its input [1, 4]"),
     "dense_bias": Bad(lambda: dense(bias=7), "shape", "its bias has 7 values for 3 channels"),
-    "short_constant": Bad(lambda: dense(edit=_cut_weights), "shape", "constant w: its shape [3, 4] of float32 takes 48 bytes"),
+    "short_constant": Bad(
+        lambda: dense(edit=_cut_weights), "shape", "constant w: its shape [3, 4] of float32 takes 48 bytes"
+    ),
     "grown_shape": Bad(lambda: dense(edit=_edit_shape), "shape", "takes 4800 bytes, the file has 48"),
-    "unscaled": Bad(lambda: dense(edit=_unscaled, dtype="int8", scale=0.5), "quantization", "integers that have no scale"),
+    "unscaled": Bad(
+        lambda: dense(edit=_unscaled, dtype="int8", scale=0.5), "quantization", "integers that have no scale"
+    ),
     "too_large": Bad(huge, "memory", "and Raspberry Pi Zero 2 W has 512 MB", engine=False),
 }

@@ -1,8 +1,8 @@
 """An Edge TPU: either interpreter with libedgetpu as its delegate, for flatbuffers that edgetpu_compiler has made.
 
 "edgetpu" takes the first Edge TPU there is, "edgetpu:usb", "edgetpu:pci", "edgetpu:usb:1" or "edgetpu::0" a certain
-one, in libedgetpu's own words (https://coral.ai/docs/edgetpu/multiple-edgetpu/). Never run on hardware yet: the tests load a
-small delegate of their own through the same interface.
+one, in libedgetpu's own words (https://coral.ai/docs/edgetpu/multiple-edgetpu/). Never run on hardware yet: the tests
+load a small delegate of their own through the same interface.
 """
 
 import re
@@ -43,8 +43,8 @@ def import_interpreter() -> tuple[Any, Any]:
         except (ImportError, OSError) as error:
             problems.append(f"{engine.NAME}: {decisive_line(error)}")
     raise EngineError(
-        f"The Edge TPU needs tflite-runtime or ai-edge-litert, and neither can be imported here ({'; '.join(problems)}):"
-        " run `edgewright device setup` for this device."
+        f"The Edge TPU needs tflite-runtime or ai-edge-litert, and neither can be imported here "
+        f"({'; '.join(problems)}): run `edgewright device setup` for this device."
     )
 
 
@@ -88,7 +88,7 @@ def _device_problem(device: str, reason: str) -> str:
             "plugdev (USB) or apex (PCIe), install libedgetpu1-std's udev rules, and log in again."
         )
     return (
-        f"The {wanted} is attached and does not start{said}: another program may hold it, the cable may be a USB 2 one, "
+        f"The {wanted} is attached and does not start{said}: another program may hold it, the cable may be for USB 2, "
         f"or {LIBRARY} is for another TensorFlow: replug it, and install the libedgetpu1-std for this interpreter."
     )
 

@@ -37,6 +37,7 @@ def bench(
 ) -> None:
     """Measure BUNDLES on DEVICE: latency, memory and, with --data, accuracy. Ratios are to the first one."""
     from edgewright.bench import bench as measure
+    from edgewright.history import remember
     from edgewright.report import check_output, save
 
     if output is not None:
@@ -52,6 +53,7 @@ def bench(
             min_seconds=min_seconds,
             progress=progress,
         )
+    remember(bundles, results, device)
     if output is not None:
         save(output, results, device=device)
     if as_json:

@@ -29,6 +29,10 @@ CODES = {name: code for name, code in vars(schema.BuiltinOperator).items() if no
 DTYPES = ("float32", "float16", "int32", "uint8", "int64", "bool", "int16", "int8")
 NUMBERS = ("float32", "float16", "int32", "uint8", "int64", "int16", "int8")
 INDICES = ("int32", "int64")
+UNARY = (
+    "ABS CEIL COS ELU EXP FLOOR LOG LOGICAL_NOT NEG RELU RELU6 RELU_0_TO_1 RELU_N1_TO_1 ROUND RSQRT SIGN SIN SQRT "
+    "SQUARE ZEROS_LIKE HARD_SWISH"
+)
 _CODE = {**{name: getattr(schema.TensorType, name.upper()) for name in DTYPES}, "int4": schema.TensorType.INT4}
 _QUANTIZED = ("uint8", "int16", "int8", "int4")
 
@@ -108,8 +112,7 @@ def _templates() -> Iterator[Template]:
     # What a squashing function gives has one scale only.
     squashed = Role(0, scales={"int8": (1 / 256, -128), "uint8": (1 / 256, 0), "int16": (1 / 32768, 0)})
     around = Role(0, scales={"int8": (1 / 128, 0), "uint8": (1 / 128, 128), "int16": (1 / 32768, 0)})
-    for name in ("ABS CEIL COS ELU EXP FLOOR LOG LOGICAL_NOT NEG RELU RELU6 RELU_0_TO_1 RELU_N1_TO_1 ROUND RSQRT SIGN "
-                 "SIN SQRT SQUARE ZEROS_LIKE HARD_SWISH").split():  # fmt: skip
+    for name in UNARY.split():
         yield Template(name, (t,), (b,))
     yield Template("LOGISTIC", (Role(DTYPES, scales={"int16": (1 / 4096, 0)}),), (squashed,))
     yield Template("TANH", (Role(DTYPES, scales={"int16": (1 / 4096, 0)}),), (around,))
@@ -119,16 +122,26 @@ def _templates() -> Iterator[Template]:
     yield Template("GELU", (t,), (b,), "GeluOptions")
     yield Template("LEAKY_RELU", (t,), (b,), "LeakyReluOptions", {"alpha": 0.1})
     one = Role(0, values=1)
-    for name in "ADD SUB MUL DIV".split():
+    for name in ["ADD", "SUB", "MUL", "DIV"]:
         yield Template(name, (t, one), (b,), f"{name.capitalize()}Options")
-    for name in "MAXIMUM MINIMUM POW FLOOR_DIV FLOOR_MOD SQUARED_DIFFERENCE LOGICAL_AND LOGICAL_OR PRELU".split():
+    for name in [
+        "MAXIMUM",
+        "MINIMUM",
+        "POW",
+        "FLOOR_DIV",
+        "FLOOR_MOD",
+        "SQUARED_DIFFERENCE",
+        "LOGICAL_AND",
+        "LOGICAL_OR",
+        "PRELU",
+    ]:
         yield Template(name, (t, one), (b,))
-    for name in "EQUAL NOT_EQUAL GREATER GREATER_EQUAL LESS LESS_EQUAL".split():
+    for name in ["EQUAL", "NOT_EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL"]:
         yield Template(name, (t, b), (Role(("bool",)),))
     for name in ("SELECT", "SELECT_V2"):
         yield Template(name, (Role(("bool",)), t, Role(1)), (Role(1),))
     axis = Role(INDICES, (1,), 1)
-    for name in "MEAN SUM REDUCE_MAX REDUCE_MIN REDUCE_PROD REDUCE_ANY REDUCE_ALL".split():
+    for name in ["MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_PROD", "REDUCE_ANY", "REDUCE_ALL"]:
         yield Template(name, (t, axis), (Role(0, (1, 4, 4)),), "ReducerOptions")
     for name, code in (("ARG_MAX", schema.TensorType.INT32), ("ARG_MIN", schema.TensorType.INT32)):
         yield Template(name, (t, axis), (Role(("int32",), (1, 4, 4)),),
@@ -138,7 +151,8 @@ def _templates() -> Iterator[Template]:
     flat = Role(0, (1, 64))
     yield Template("RESHAPE", (t,), (flat,), "ReshapeOptions", {"newShape": [1, 64]})
     yield Template("RESHAPE", (t, Role(INDICES, (2,), [1, 64])), (flat,), "ReshapeOptions")
-    yield Template("TRANSPOSE", (t, Role(INDICES, (4,), [0, 2, 1, 3])), (b,))
+    # With int64 it is chance: the kernel reads int32 from it.
+    yield Template("TRANSPOSE", (t, Role(("int32",), (4,), [0, 2, 1, 3])), (b,))
     yield Template("SQUEEZE", (t,), (Role(0, (4, 4, 4)),), "SqueezeOptions", {"squeezeDims": [0]})
     yield Template("EXPAND_DIMS", (t, Role(INDICES, (1,), 0)), (Role(0, (1, 1, 4, 4, 4)),))
     yield Template("PACK", (t, b), (Role(0, (2, 1, 4, 4, 4)),), "PackOptions", {"valuesCount": 2, "axis": 0})
@@ -152,7 +166,8 @@ def _templates() -> Iterator[Template]:
     yield Template("SLICE", (t, Role(INDICES, (4,), 0), Role(1, (4,), [1, 2, 4, 4])), (half,))
     yield Template("STRIDED_SLICE", (t, Role(INDICES, (4,), 0), Role(1, (4,), [1, 2, 4, 4]), Role(1, (4,), 1)), (half,),
                    "StridedSliceOptions")  # fmt: skip
-    yield Template("GATHER", (Role((*DTYPES, "int4"), (4, 4), 1), Role((*INDICES, "int16"), (2,), 1)), (Role(0, (2, 4)),),
+    rows = Role((*DTYPES, "int4"), (4, 4), 1)
+    yield Template("GATHER", (rows, Role((*INDICES, "int16"), (2,), 1)), (Role(0, (2, 4)),),
                    "GatherOptions")  # fmt: skip
     yield Template("GATHER_ND", (t, Role((*INDICES, "int16"), (1, 1), 0)), (b,))
     yield Template("EMBEDDING_LOOKUP", (Role(INDICES, (2,), 1), Role((*DTYPES, "int4"), (4, 4), 1)),
@@ -171,7 +186,11 @@ def _templates() -> Iterator[Template]:
     yield Template("CUMSUM", (t, Role(INDICES, (), 1)), (b,), "CumsumOptions")
     yield Template("ONE_HOT", (Role(INDICES, (2,)), Role(("int32",), (), 4), Role(DTYPES, (), 1), Role(2, (), 0)),
                    (Role(2, (2, 4)),), "OneHotOptions", {"axis": -1})  # fmt: skip
-    yield Template("TOPK_V2", (Role(DTYPES, (1, 4)), Role(("int32", "int16"), (), 2)), (Role(0, (1, 2)), Role(("int32", "int16"), (1, 2))))
+    yield Template(
+        "TOPK_V2",
+        (Role(DTYPES, (1, 4)), Role(("int32", "int16"), (), 2)),
+        (Role(0, (1, 2)), Role(("int32", "int16"), (1, 2))),
+    )
     for dtype in DTYPES:
         yield Template("CAST", (t,), (Role((dtype,)),), "CastOptions", {"inDataType": 0, "outDataType": _CODE[dtype]})
     yield Template("QUANTIZE", (t,), (Role(("int8", "uint8", "int16", "float16", "float32", "int32")),))
@@ -179,22 +198,31 @@ def _templates() -> Iterator[Template]:
     small = Role(0, (1, 2, 2, 16))
     yield Template("SPACE_TO_DEPTH", (t,), (small,), "SpaceToDepthOptions", {"blockSize": 2})
     yield Template("DEPTH_TO_SPACE", (t,), (Role(0, (1, 8, 8, 1)),), "DepthToSpaceOptions", {"blockSize": 2})
-    yield Template("SPACE_TO_BATCH_ND", (t, Role(("int32",), (2,), 2), Role(("int32",), (2, 2), 0)), (Role(0, (4, 2, 2, 4)),))
-    yield Template("BATCH_TO_SPACE_ND", (Role(DTYPES, (4, 2, 2, 4)), Role(("int32",), (2,), 2), Role(("int32",), (2, 2), 0)), (b,))
+    yield Template(
+        "SPACE_TO_BATCH_ND", (t, Role(("int32",), (2,), 2), Role(("int32",), (2, 2), 0)), (Role(0, (4, 2, 2, 4)),)
+    )
+    yield Template(
+        "BATCH_TO_SPACE_ND", (Role(DTYPES, (4, 2, 2, 4)), Role(("int32",), (2,), 2), Role(("int32",), (2, 2), 0)), (b,)
+    )
     for name in ("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"):
         kind = f"{name.title().replace('_', '')}Options"
         yield Template(name, (t, Role(("int32",), (2,), 8)), (Role(0, (1, 8, 8, 4)),), kind)
     for name in ("AVERAGE_POOL_2D", "MAX_POOL_2D", "L2_POOL_2D"):
         options = {"strideW": 2, "strideH": 2, "filterWidth": 2, "filterHeight": 2, "padding": 1}
         yield Template(name, (t,), (Role(0, (1, 2, 2, 4)),), "Pool2DOptions", options)
-    data, weight = ("float32", "float16", "int32", "uint8", "int16", "int8"), ("float32", "float16", "uint8", "int8", "int4")
+    data, weight = (
+        ("float32", "float16", "int32", "uint8", "int16", "int8"),
+        ("float32", "float16", "uint8", "int8", "int4"),
+    )
     bias = ("float32", "float16", "int32", "int64")
     stride = {"strideW": 1, "strideH": 1, "padding": 0}
     for biases in ((), (Role(bias, (4,), 0, scale=0.0625, scaled=True),)):
         dense = (Role(data, (1, 4)), Role(weight, (4, 4), 1), *biases)
         yield Template("FULLY_CONNECTED", dense, (Role(data, (1, 4)),), "FullyConnectedOptions")
         conv = (Role(data), Role(weight, (4, 1, 1, 4), 1), *biases)
-        yield Template("CONV_2D", conv, (Role(0),), "Conv2DOptions", {**stride, "dilationWFactor": 1, "dilationHFactor": 1})
+        yield Template(
+            "CONV_2D", conv, (Role(0),), "Conv2DOptions", {**stride, "dilationWFactor": 1, "dilationHFactor": 1}
+        )
         depth = (Role(data), Role(weight, (1, 1, 1, 4), 1), *biases)
         yield Template("DEPTHWISE_CONV_2D", depth, (Role(0),), "DepthwiseConv2DOptions",
                        {**stride, "depthMultiplier": 1, "dilationWFactor": 1, "dilationHFactor": 1})  # fmt: skip
@@ -202,7 +230,9 @@ def _templates() -> Iterator[Template]:
         yield Template("TRANSPOSE_CONV", turned, (Role(2),), "TransposeConvOptions", stride)
     for values in (None, 1):  # a constant right side has kernels of its own
         sides = (Role(DTYPES, (1, 4, 4)), Role((*DTYPES, "int4"), (1, 4, 4), values))
-        yield Template("BATCH_MATMUL", sides, (Role(("float32", "int8", "int16", "int32"), (1, 4, 4)),), "BatchMatMulOptions")
+        yield Template(
+            "BATCH_MATMUL", sides, (Role(("float32", "int8", "int16", "int32"), (1, 4, 4)),), "BatchMatMulOptions"
+        )
 
 
 class Engine:
@@ -295,7 +325,10 @@ def _key(inputs: tuple[str, ...], outputs: tuple[str, ...]) -> str:
 
 def _domain(template: Template) -> str:
     """What was tried: for each tensor its dtypes, or the number of the one that it is like."""
-    roles = [str(r.dtypes) if isinstance(r.dtypes, int) else "|".join(r.dtypes) for r in (*template.inputs, *template.outputs)]
+    roles = [
+        str(r.dtypes) if isinstance(r.dtypes, int) else "|".join(r.dtypes)
+        for r in (*template.inputs, *template.outputs)
+    ]
     return "+".join(roles[: len(template.inputs)]) + ">" + "+".join(roles[len(template.inputs) :])
 
 

@@ -92,9 +92,13 @@ class Table:
         return position + _unpack("<I", self.data, position)
 
 
+_FORMS = {form: struct.Struct(form) for form in ("<b", "<H", "<i", "<I", "<Q")}
+
+
 def _unpack(form: str, data: bytes, position: int) -> int:
+    compiled = _FORMS[form]
     # struct would read a negative position from the end.
-    if not 0 <= position <= len(data) - struct.calcsize(form):
+    if not 0 <= position <= len(data) - compiled.size:
         raise Malformed("an offset points outside of it")
-    value: int = struct.unpack_from(form, data, position)[0]
+    value: int = compiled.unpack_from(data, position)[0]
     return value

@@ -78,7 +78,7 @@ def _types() -> dict[str, _Measured]:
         domains = []
         for form in row.pop("measured").split(";"):
             inputs, _, outputs = form.partition(">")
-            domains.append((len(inputs.split("+")), tuple([*inputs.split("+"), *outputs.split("+")])))
+            domains.append((len(inputs.split("+")), (*inputs.split("+"), *outputs.split("+"))))
         accepted = {engine: frozenset(row[engine].split()) for engine in row if engine != "operator"}
         found[row["operator"]] = _Measured(tuple(domains), accepted)
     return found

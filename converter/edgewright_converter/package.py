@@ -67,9 +67,7 @@ def write_bundle(
     return manifest
 
 
-def _provenance(
-    finished: Finished, request: Request, source_sha256: str, compiled: Compiled | None
-) -> dict[str, Any]:
+def _provenance(finished: Finished, request: Request, source_sha256: str, compiled: Compiled | None) -> dict[str, Any]:
     """What made this bundle. No time and no path: the same inputs give the same bytes."""
     last = finished.outcomes[-1]
     compiler = {} if compiled is None else {"edgetpu_compiler": compiled.log.to_dict()}

@@ -74,7 +74,8 @@ def convert(
     chosen = Recipe.load(recipe)
     board = get_target(target or chosen.target or "local")
     live = not isinstance(model, str | Path)
-    kind = "live" if live else kind_of(model)
+    if not live:
+        kind_of(model)  # refuse what is no model before anything else
     if batch < 1:
         raise InputError(f"batch is {batch}: expected 1 or more.")
     if chosen.quantize.needs_data and data is None:

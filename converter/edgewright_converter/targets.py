@@ -1,7 +1,8 @@
 """What each board and its runtime can do: boards and systems in explicit tables, a target for each pair that exists.
 
 A runtime is named by the TensorFlow release whose operators it has: tflite-runtime ends at 2.14, ai-edge-litert 2.3.0
-has those of 2.23 (engine_versions.csv, which benchmarks/kernels.py measures, against op_versions.csv). A target says where each of its facts comes from; `profile.py` reads and writes one as a file.
+has those of 2.23 (engine_versions.csv, which benchmarks/kernels.py measures, against op_versions.csv). A target says
+where each of its facts comes from; `profile.py` reads and writes one as a file.
 """
 
 import difflib

@@ -19,8 +19,8 @@ Tell = Callable[[str], None]
 
 
 def install(store: Store, request: Request) -> dict[str, Any]:
-    """The SHA-256 still to be sent as "missing", with "device", what decides whether to send them; where none are, "id",
-    "name" and "path" of the release.
+    """The SHA-256 still to be sent as "missing", with "device", by which the host decides whether to send them; where
+    none are, "id", "name" and "path" of the release.
 
     Raises InputError, BundleError for the manifest, StorageError.
     """

@@ -4,7 +4,7 @@ EdgewrightError               1   a defect of ours when raised bare
 ├── InputError                3   a file, an array or an option that the user gave
 ├── BundleError               6   damaged, incomplete, or made by a newer edgewright
 ├── EngineError               7   not installed, cannot load this model, failed while invoking
-├── CheckError                9   the golden samples or a budget do not hold on this device
+├── CheckError                9   the golden samples, a budget or the doctor's check do not hold for this device
 └── StorageError             10   read-only or full disk, missing permission
 
 The converter and the SDK add their own branches (see ``edgewright.errors``). Exit code 2 is a usage error, 130 is

@@ -116,14 +116,18 @@ def wheels(target: Target) -> list[Finding]:
     if target.python is None or target.glibc is None:
         return []
     package = ENGINES[target.engine]
-    facts = {"machine": target.machine, "libc": f"glibc {target.glibc}", "python": target.python}
+    facts: dict[str, Any] = {"machine": target.machine, "libc": f"glibc {target.glibc}", "python": target.python}
     reason = obstacle(package, **facts)
     place = target.board or target.name
     if reason is not None:
         others = [name for name, other in ENGINES.items() if obstacle(other, **facts) is None]
         first, last = (f"{major}.{minor}" for major, minor in package.pythons)
-        remedy = f"use the engine {others[0]}" if others else f"install Python {first} to {last} there, or a 64-bit system"
-        problem = f"{package.requirement} {reason}; it has Python {target.python} on {target.machine}, glibc {target.glibc}"
+        remedy = (
+            f"use the engine {others[0]}" if others else f"install Python {first} to {last} there, or a 64-bit system"
+        )
+        problem = (
+            f"{package.requirement} {reason}; it has Python {target.python} on {target.machine}, glibc {target.glibc}"
+        )
         return [Finding(ERROR, "wheels", place, problem, remedy)]
     if target.machine not in NUMPY_MACHINES:
         remedy = "`sudo apt-get install python3-numpy` there, or `edgewright device setup NAME --online`"
@@ -189,7 +193,11 @@ def _latency(content: bytes, bundle: Bundle | None, target: Target) -> list[Find
         return []
     if guess is None:
         return []
-    span = f"{guess.low_ms:.3g} ms" if guess.results == 1 and guess.measured else f"{guess.low_ms:.3g} to {guess.high_ms:.3g} ms"
+    span = (
+        f"{guess.low_ms:.3g} ms"
+        if guess.results == 1 and guess.measured
+        else f"{guess.low_ms:.3g} to {guess.high_ms:.3g} ms"
+    )
     origin = "as measured there" if guess.measured else f"estimated from {guess.results} results of other models there"
     limit = bundle.manifest.budget.latency_ms if bundle is not None else None
     if limit is not None and guess.low_ms > limit:

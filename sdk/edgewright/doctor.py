@@ -1,10 +1,12 @@
 """The doctor's look at a bundle that is on its way, with what the device told about itself when it was asked.
 
 No round trip is made for it: the device says what it is in the answer that names what it lacks, and where it lacks
-nothing, nothing is sent and nothing needs to be judged beforehand. Imports nothing that flashing an unchanged bundle
-would pay for.
+nothing, nothing is sent and nothing needs to be judged beforehand. The doctor's code is loaded while the device is
+waited for.
 """
 
+from importlib import import_module
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from edgewright_runtime.bundle import Bundle
@@ -22,9 +24,12 @@ class Doctor:
 
     def __init__(self, bundle: Bundle, device: str, engine: str = "auto") -> None:
         self._bundle, self._device, self._engine = bundle, device, engine
+        self._loading = Thread(target=import_module, args=("edgewright_converter.doctor",), daemon=True)
+        self._loading.start()
 
     def judge(self, facts: dict[str, Any]) -> tuple[str, ...]:
         """The warnings, as sentences. Raises EngineError, CheckError or StorageError where it will not run there."""
+        self._loading.join()
         from edgewright_converter.doctor import WARNING, examine
         from edgewright_converter.targets import RUNTIMES, Target
 

@@ -15,12 +15,25 @@ _ZIP = b"PK\3\4"
 
 @dataclass(frozen=True)
 class Inspection:
-    """flatbuffers: by their path in the bundle, or by the file's own name. bundle: None for a bare flatbuffer."""
+    """flatbuffers, contents: by their path in the bundle, or by the file's own name; bundle: None for a bare one."""
 
     path: Path
     size_bytes: int
     flatbuffers: dict[str, Flatbuffer]
     bundle: Bundle | None
+    contents: dict[str, bytes]
+
+    def edgetpu(self) -> dict[str, list[dict[str, Any]]]:
+        """For each flatbuffer that is not compiled its operations in order, with where an Edge TPU would have them."""
+        from edgewright_converter.doctor.operators import EDGETPU_OPERATOR
+        from edgewright_converter.edgetpu.mapping import map_model
+        from edgewright_converter.rawmodel import RawModel
+
+        return {
+            name: [asdict(placed) for placed in map_model(flatbuffer, RawModel(self.contents[name])).placed]
+            for name, flatbuffer in self.flatbuffers.items()
+            if all(operator.name != EDGETPU_OPERATOR for operator in flatbuffer.operators)
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -39,10 +52,11 @@ def inspect(path: str | Path) -> Inspection:
     try:
         data = _ZIP if path.is_dir() or path.suffix == ".ewb" else path.read_bytes()
         if not data.startswith(_ZIP):
-            return Inspection(path, len(data), {path.name: read(data)}, None)
+            return Inspection(path, len(data), {path.name: read(data)}, None, {path.name: data})
     except OSError as error:
         raise InputError(f"Cannot read {path} ({error.strerror}): check the path.") from error
     bundle = Bundle.open(path)
     bundle.verify()
-    flatbuffers = {variant.path: read(bundle.read(variant.path)) for variant in bundle.manifest.variants}
-    return Inspection(path, bundle.size_bytes, flatbuffers, bundle)
+    contents = {variant.path: bundle.read(variant.path) for variant in bundle.manifest.variants}
+    flatbuffers = {name: read(content) for name, content in contents.items()}
+    return Inspection(path, bundle.size_bytes, flatbuffers, bundle, contents)

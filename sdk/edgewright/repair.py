@@ -38,11 +38,13 @@ def repair(
     sha256 = str(provenance.get("source_sha256", ""))
     model = source or _beside(report.path, sha256)
     if hash_source(model) != sha256:
-        raise InputError(f"{model} is not the model that {report.path} was made of: convert it with `edgewright convert`.")
+        raise InputError(
+            f"{model} is not the model that {report.path} was made of: convert it with `edgewright convert`."
+        )
     recipe = replace(_recipe(provenance), target=None)
     path = output or report.path.with_name(f"{report.path.stem}-{report.target.name}.ewb")
     with temporary_folder() as folder:
-        extra: dict[str, Path] = {}
+        extra: dict[str, Any] = {}
         for what in ("labels", "tokenizer"):
             named = getattr(bundle.manifest, what)
             if named is not None:

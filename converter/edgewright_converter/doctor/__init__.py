@@ -1,6 +1,6 @@
 """The doctor: will this flatbuffer run on that target? Told before anything is sent, without TensorFlow or an engine.
 
-    findings = examine(flatbuffer_bytes, get_target("rpi4"))
+findings = examine(flatbuffer_bytes, get_target("rpi4"))
 """
 
 from edgewright_runtime.errors import InputError

@@ -24,10 +24,14 @@ def board(flatbuffer: Flatbuffer, raw: RawModel, target: Target) -> Iterator[Fin
     share = 0.0 if target.memory_mb is None else wanted.total_bytes / (target.memory_mb * 1e6)
     if share > 1:
         problem = f"about {parts}, and {place} has {target.memory_mb} MB"
-        yield Finding(ERROR, "memory", "memory", problem, "use a smaller model, a smaller batch or int8, or a larger board")
+        yield Finding(
+            ERROR, "memory", "memory", problem, "use a smaller model, a smaller batch or int8, or a larger board"
+        )
     elif share > _TIGHT:
         problem = f"about {parts}, of {target.memory_mb} MB that {place} has in all"
-        yield Finding(WARNING, "memory", "memory", problem, "use int8 or a smaller batch, and stop what else runs there")
+        yield Finding(
+            WARNING, "memory", "memory", problem, "use int8 or a smaller batch, and stop what else runs there"
+        )
     else:
         yield Finding(NOTE, "memory", "memory", f"about {parts}")
     if target.storage_mb is not None and flatbuffer.size_bytes > target.storage_mb * 1e6:
@@ -47,7 +51,9 @@ def _processor(flatbuffer: Flatbuffer, target: Target) -> Iterator[Finding]:
     if target.machine == "x86_64" and target.engine == "tflite" and not {"avx", "sse4_1"} & set(target.cpu_features):
         yield Finding(WARNING, "cpu", "processor", "it has no SSE 4.1, so float kernels are slow")
     if "int8" in work and target.machine in ("aarch64", "armv7l") and "asimddp" not in target.cpu_features:
-        problem = f"{target.cpu or 'it'} has no dot-product instructions (asimddp): int8 gains less speed than on a Pi 5"
+        problem = (
+            f"{target.cpu or 'it'} has no dot-product instructions (asimddp): int8 gains less speed than on a Pi 5"
+        )
         yield Finding(NOTE, "cpu", "processor", problem)
     if "float16" in types and "asimdhp" not in target.cpu_features and target.machine == "aarch64":
         problem = f"{target.cpu or 'it'} computes no float16 (asimdhp): the weights are widened to float32 when loaded"

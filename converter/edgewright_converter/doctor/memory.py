@@ -11,15 +11,16 @@ from ..flatbuffer import Flatbuffer, Subgraph
 from ..rawmodel import RawModel, tensor_bytes
 
 _ALIGNMENT = 64
-# Resident after the import of numpy and the engine, before any model: measured by benchmarks/doctor.py on x86-64.
-ENGINE_BYTES = {"litert": 44_000_000, "tflite": 36_000_000}
+# The runtime with numpy, the engine and hardly a model: measured by benchmarks/doctor.py on x86-64.
+ENGINE_BYTES = {"litert": 42_000_000, "tflite": 43_000_000}
+_BORDER_COPIES = 2  # of inputs and outputs, in Python
 # XNNPACK keeps a packed copy of the weights of these, float32 of a float16 constant.
 _PACKED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "PRELU")
 
 
 @dataclass(frozen=True)
 class Need:
-    """What a process that runs the model takes, in bytes."""
+    """What a process that runs the model takes, in bytes. arena_bytes: activations, and the copies at the border."""
 
     arena_bytes: int
     model_bytes: int
@@ -34,6 +35,8 @@ class Need:
 def need(flatbuffer: Flatbuffer, raw: RawModel, engine: str) -> Need:
     """An estimate for one engine; tensors of open size count as the engine starts with them."""
     arena = sum(arena_bytes(raw, number, graph) for number, graph in enumerate(flatbuffer.subgraphs))
+    ends = [tensor for _, tensor in (*flatbuffer.inputs, *flatbuffer.outputs)]
+    arena += _BORDER_COPIES * sum(max(0, tensor_bytes(tensor.shape, tensor.dtype) or 0) for tensor in ends)
     packed = sum(_packed_bytes(graph, engine) for graph in flatbuffer.subgraphs)
     return Need(arena, flatbuffer.size_bytes, packed, ENGINE_BYTES[engine])
 

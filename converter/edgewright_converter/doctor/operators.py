@@ -54,8 +54,11 @@ def where(operator: str, flatbuffer: Flatbuffer) -> str:
 
 
 def _kernel(name: str, version: int, flatbuffer: Flatbuffer, target: Target) -> Iterator[Finding]:
-    place = where(name, flatbuffer)
     highest = highest_version(target.engine, name)
+    # BROADCAST_TO 1 is the only version below a highest one that no engine has.
+    if highest is not None and version <= highest and (name, version) != ("BROADCAST_TO", 1):
+        return
+    place = where(name, flatbuffer)
     if name.startswith("Flex"):
         problem = f"it is TensorFlow's own {name[4:]}, and no engine for boards carries TensorFlow's operators"
         yield Finding(ERROR, "flex", place, problem, "replace that layer, or convert without SELECT_TF_OPS")
@@ -66,14 +69,13 @@ def _kernel(name: str, version: int, flatbuffer: Flatbuffer, target: Target) -> 
     elif highest is None:
         problem = f"it is a custom operator, and {target.engine} has no kernel of that name"
         yield Finding(ERROR, "custom", place, problem, "replace the layer that makes it by one of builtin operators")
-    elif version > highest and highest == 0:
-        problem = f"{target.engine} has no kernel for this operator"
-        yield Finding(ERROR, "operator", place, problem, _newer_engine(name, version, target) or _OTHER_RECIPE)
-    elif version > highest:
+    else:
         problem = f"version {version} is needed, {target.engine} has versions up to {highest}"
+        if highest == 0:
+            problem = f"{target.engine} has no kernel for this operator"
+        elif version <= highest:
+            problem = f"version {version} is in no engine, later ones are"
         yield Finding(ERROR, "operator", place, problem, _newer_engine(name, version, target) or _OTHER_RECIPE)
-    elif (name, version) == ("BROADCAST_TO", 1):  # the only gap below a highest version
-        yield Finding(ERROR, "operator", place, "version 1 is in no engine, 2 and later are", "convert the model again")
 
 
 def _newer_engine(name: str, version: int, target: Target) -> str | None:
@@ -81,8 +83,8 @@ def _newer_engine(name: str, version: int, target: Target) -> str | None:
     if target.engine == "litert" or (highest_version("litert", name) or 0) < version:
         return None
     return (
-        f"convert with --target {option_for(target)}, whose flags avoid what can be avoided, or with --recipe float32, or "
-        "set the device up with --engine litert"
+        f"convert with --target {option_for(target)}, whose flags avoid what can be avoided, or with --recipe float32, "
+        "or set the device up with --engine litert"
     )
 
 

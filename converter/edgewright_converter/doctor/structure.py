@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from math import prod
 
-from ..flatbuffer import Flatbuffer, Node, Subgraph
+from ..flatbuffer import Flatbuffer, Subgraph
 from ..rawmodel import RawModel, tensor_bytes
 from .finding import ERROR, WARNING, Finding, places
 from .operators import layer

@@ -1,1 +1,1 @@
-"""What an Edge TPU can take of a model: told from the documentation before compiling, and by the compiler where it is."""
+"""What an Edge TPU can take of a model: by its documentation before it is compiled, and by the compiler."""

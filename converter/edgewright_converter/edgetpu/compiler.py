@@ -98,7 +98,12 @@ def keeps_ends(model: bytes, compiled: bytes) -> bool:
     ends = []
     for content in (model, compiled):
         graph = read(content).subgraphs[0]
-        ends.append([[(t.name, t.shape, t.dtype) for t in map(graph.tensors.__getitem__, e)] for e in (graph.inputs, graph.outputs)])
+        ends.append(
+            [
+                [(t.name, t.shape, t.dtype) for t in map(graph.tensors.__getitem__, e)]
+                for e in (graph.inputs, graph.outputs)
+            ]
+        )
     return ends[0] == ends[1]
 
 

@@ -101,9 +101,8 @@ def _constant_sizes(op: Operation) -> str | None:
 
 def _constant_parameters(op: Operation) -> str | None:
     """Weights, biases, axes and shapes: what is not data must be in the file."""
-    data = {"SPLIT": (1,), "TRANSPOSE_CONV": (2,)}.get(op.name)
-    if data is None:
-        data = tuple(range(len(op.node.inputs))) if op.name in _OF_DATA_ALONE else (0,)
+    everything = range(len(op.node.inputs))
+    data = everything if op.name in _OF_DATA_ALONE else {"SPLIT": (1,), "TRANSPOSE_CONV": (2,)}.get(op.name, (0,))
     for number, index in enumerate(op.node.inputs):
         if number not in data and index in op.computed:
             return f"its parameter {op.graph.tensors[index].name} is computed, not constant"
@@ -135,7 +134,7 @@ def _zero_padding(op: Operation) -> str | None:
         return None
     if len(op.node.inputs) != 2:
         return "it joins a constant to more than one other input"
-    raw, (zero, *_) = op.raw.constant(0, constants[0]) or b"", (*op.raw.zero_points(0, constants[0]), 0)
+    raw, zero = op.raw.constant(0, constants[0]) or b"", (*op.raw.zero_points(0, constants[0]), 0)[0]
     return None if set(raw) <= {zero % 256} else "it joins a constant that is not zero"
 
 
@@ -219,9 +218,30 @@ _FUSED_POOL = Rule("no fused activation", SUPPORTED, _no_activation(5))
 
 OPERATORS: dict[str, tuple[Rule, ...]] = {
     **dict.fromkeys(
-        "ADD EXPAND_DIMS L2_NORMALIZATION LOGISTIC MAXIMUM MINIMUM MUL QUANTIZE RELU RELU6 RELU_N1_TO_1 RESHAPE RSQRT "
-        "SLICE SPACE_TO_DEPTH SQUARED_DIFFERENCE SQUEEZE SUB TANH TRANSPOSE TRANSPOSE_CONV "
-        "UNIDIRECTIONAL_SEQUENCE_LSTM".split(),
+        [
+            "ADD",
+            "EXPAND_DIMS",
+            "L2_NORMALIZATION",
+            "LOGISTIC",
+            "MAXIMUM",
+            "MINIMUM",
+            "MUL",
+            "QUANTIZE",
+            "RELU",
+            "RELU6",
+            "RELU_N1_TO_1",
+            "RESHAPE",
+            "RSQRT",
+            "SLICE",
+            "SPACE_TO_DEPTH",
+            "SQUARED_DIFFERENCE",
+            "SQUEEZE",
+            "SUB",
+            "TANH",
+            "TRANSPOSE",
+            "TRANSPOSE_CONV",
+            "UNIDIRECTIONAL_SEQUENCE_LSTM",
+        ],
         (),
     ),
     "AVERAGE_POOL_2D": (_FUSED_POOL,),

@@ -8,7 +8,16 @@ from . import litert, tflite
 from .base import Array, Engine, decisive_line
 from .interpreter import InterpreterEngine
 
-__all__ = ["EDGETPU", "ENGINES", "Array", "Engine", "decisive_line", "import_engine", "installed_engines", "open_engine"]
+__all__ = [
+    "EDGETPU",
+    "ENGINES",
+    "Array",
+    "Engine",
+    "decisive_line",
+    "import_engine",
+    "installed_engines",
+    "open_engine",
+]
 
 MAX_THREADS = 256
 ENGINES = {engine.NAME: engine for engine in (litert, tflite)}

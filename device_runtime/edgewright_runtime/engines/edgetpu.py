@@ -1,8 +1,8 @@
 """An Edge TPU: either interpreter with libedgetpu as its delegate, for flatbuffers that edgetpu_compiler has made.
 
-"edgetpu" takes the first Edge TPU there is, "edgetpu:usb", "edgetpu:pci", "edgetpu:usb:1" or "edgetpu::0" a certain one,
-in libedgetpu's own words (https://coral.ai/docs/edgetpu/multiple-edgetpu/). Never run on hardware yet: the tests load a
-small delegate of their own through the same interface.
+"edgetpu" takes the first Edge TPU there is, "edgetpu:usb", "edgetpu:pci", "edgetpu:usb:1" or "edgetpu::0" a certain
+one, in libedgetpu's own words (https://coral.ai/docs/edgetpu/multiple-edgetpu/). Never run on hardware yet: the tests
+load a small delegate of their own through the same interface.
 """
 
 import re
@@ -43,8 +43,8 @@ def import_interpreter() -> tuple[Any, Any]:
         except (ImportError, OSError) as error:
             problems.append(f"{engine.NAME}: {decisive_line(error)}")
     raise EngineError(
-        f"The Edge TPU needs tflite-runtime or ai-edge-litert, and neither can be imported here ({'; '.join(problems)}): "
-        "run `edgewright device setup` for this device."
+        f"The Edge TPU needs tflite-runtime or ai-edge-litert, and neither can be imported here "
+        f"({'; '.join(problems)}): run `edgewright device setup` for this device."
     )
 
 
@@ -55,8 +55,8 @@ def _load(interpreter: Any, device: str, engine: str) -> Any:
         raise EngineError(_library_problem(decisive_line(error))) from error
     except AttributeError as error:
         raise EngineError(
-            f"{LIBRARY} here is no delegate of this kind ({decisive_line(error)}): install libedgetpu1-std again, in the "
-            f"version for the TensorFlow of {engine}."
+            f"{LIBRARY} here is no delegate of this kind ({decisive_line(error)}): install libedgetpu1-std again, in "
+            f"the version for the TensorFlow of {engine}."
         ) from error
     except (ValueError, RuntimeError) as error:
         said = str(error).partition("\n")[2].strip()  # after the line that both interpreters begin with
@@ -79,17 +79,17 @@ def _device_problem(device: str, reason: str) -> str:
     closed = [str(node) for node in nodes if not _usable(node)]
     if not nodes:
         return (
-            f"No {wanted} is attached to this device{said}: plug the Coral in (USB 3), or load the driver of the PCIe card "
+            f"No {wanted} is attached to this device{said}: plug the Coral in (USB 3), or load the PCIe card's driver "
             "(gasket-dkms), and look at `lsusb -d 1a6e:` and /dev/apex_0."
         )
     if closed:
         return (
-            f"The {wanted} is attached, and this user may not open {closed[0]}{said}: add the user to the group plugdev "
-            "(USB) or apex (PCIe), install libedgetpu1-std's udev rules, and log in again."
+            f"The {wanted} is attached, and this user may not open {closed[0]}{said}: add the user to the group "
+            "plugdev (USB) or apex (PCIe), install libedgetpu1-std's udev rules, and log in again."
         )
     return (
-        f"The {wanted} is attached and does not start{said}: another program may hold it, the cable may be a USB 2 one, or "
-        f"{LIBRARY} is for another TensorFlow: replug it, and install the libedgetpu1-std for this interpreter."
+        f"The {wanted} is attached and does not start{said}: another program may hold it, the cable may be for USB 2, "
+        f"or {LIBRARY} is for another TensorFlow: replug it, and install the libedgetpu1-std for this interpreter."
     )
 
 

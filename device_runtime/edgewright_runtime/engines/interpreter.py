@@ -40,8 +40,9 @@ class InterpreterEngine(Engine):
         except (ValueError, RuntimeError) as error:
             if delegate is not None:
                 raise EngineError(
-                    f"{name} cannot load this model with {distribution} {self.version} ({decisive_line(error)}): compile "
-                    "it with edgetpu_compiler, and install the libedgetpu that is built for this interpreter's TensorFlow."
+                    f"{name} cannot load this model with {distribution} {self.version} ({decisive_line(error)}): "
+                    "compile it with edgetpu_compiler, and install the libedgetpu that is built for this interpreter's "
+                    "TensorFlow."
                 ) from error
             raise EngineError(
                 f"{name} {self.version} cannot load this model ({decisive_line(error)}): "

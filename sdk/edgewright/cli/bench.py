@@ -66,6 +66,7 @@ def bench(
     """Measure BUNDLES on DEVICE: latency, memory and, with --data, accuracy. Several take turns in random order, and
     are compared pair by pair. Ratios are to the first one."""
     from edgewright.bench import bench as measure
+    from edgewright.history import remember
     from edgewright.report import check_output, save
     from edgewright.steadiness import require_steady
 
@@ -73,6 +74,7 @@ def bench(
         check_output(output)
     with progress_bar() as progress:
         results = measure(bundles, device, progress=progress, **asked)
+    remember(bundles, results, device)
     if output is not None:
         save(output, results)
     if as_json:

@@ -42,7 +42,9 @@ def _shapes(ctx: click.Context, param: click.Parameter, values: tuple[str, ...])
 @click.option(
     "--recipe", default="float32", show_default=True, shell_complete=_complete_recipes, help="A name or a TOML file."
 )
-@click.option("--target", shell_complete=complete_targets, help="The board it is for: rpi4, board.toml.  [default: local]")
+@click.option(
+    "--target", shell_complete=complete_targets, help="The board it is for: rpi4, board.toml.  [default: local]"
+)
 @click.option("--name", help="The model's name on a device.  [default: the file's name]")
 @click.option("--batch", default=1, show_default=True, type=click.IntRange(1), help="Samples in one run.")
 @click.option(

@@ -1,7 +1,7 @@
 """Tables for the terminal."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -72,6 +72,15 @@ def inspection(report: "Inspection", tensors: bool) -> Iterator[RenderableType]:
             for tensor in flatbuffer.tensors:
                 table.add_row(Text(tensor.name), Text(_type(tensor)), f"{tensor.size_bytes:,}", str(len(tensor.scales)))
             yield table
+
+
+def edgetpu_table(name: str, placed: Sequence[dict[str, Any]]) -> Table:
+    """Where each operation of a flatbuffer would run."""
+    table = _table([f"{name} on an Edge TPU", "layer", "runs on", "why"], [])
+    for entry in placed:
+        where, style = ("TPU", "") if entry["on_tpu"] else ("CPU", "yellow")
+        table.add_row(Text(entry["operator"]), Text(entry["layer"]), where, Text(entry["reason"]), style=style)
+    return table
 
 
 def targets_table(targets: "Iterable[Target]") -> Table:

@@ -138,7 +138,10 @@ def test_a_bundle_carries_both_variants(stand_in, tmp_path: Path) -> None:  # ty
     manifest = write_bundle(done, REQUEST, "tiny", "ab" * 32, tmp_path / "tiny.ewb", compiled)
     bundle = Bundle.open(tmp_path / "tiny.ewb")
     bundle.verify()
-    assert [(v.path, v.layout) for v in manifest.variants] == [("model.tflite", "cpu"), ("model_edgetpu.tflite", "edgetpu")]
+    assert [(v.path, v.layout) for v in manifest.variants] == [
+        ("model.tflite", "cpu"),
+        ("model_edgetpu.tflite", "edgetpu"),
+    ]
     assert bundle.read(manifest.variant("edgetpu").path) == compiled.model
     assert manifest.variant("edgetpu").inputs == manifest.variant().inputs
     assert manifest.provenance["edgetpu_compiler"]["version"] == "16.0.384591198"

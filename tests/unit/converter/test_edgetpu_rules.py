@@ -77,7 +77,9 @@ def with_constant(name: str, values: Any, out: Sequence[int], x: Sequence[int] =
 def joined(constant: int | None, activation: int = 0, more: bool = False) -> bytes:
     graph = Graph()
     first = graph.data((1, 4, 4, 8))
-    second = graph.data((1, 4, 4, 8)) if constant is None else graph.constant(np.full((1, 4, 4, 8), constant), "int8", 1)
+    second = (
+        graph.data((1, 4, 4, 8)) if constant is None else graph.constant(np.full((1, 4, 4, 8), constant), "int8", 1)
+    )
     inputs, width = [first, second], 16
     if more:
         inputs, width = [*inputs, graph.data((1, 4, 4, 8))], 24
@@ -201,7 +203,9 @@ def reason(model: bytes) -> tuple[str, str] | None:
     return obstacle(Operation(graph.nodes[0], graph, RawModel(model), 0))
 
 
-@pytest.mark.parametrize(("rule", "keeps", "breaks", "said"), CASES, ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("rule", "keeps", "breaks", "said"), CASES, ids=lambda value: value if isinstance(value, str) else ""
+)
 def test_a_rule(rule: str, keeps: Make, breaks: Make, said: str) -> None:
     assert reason(keeps()) is None
     found = reason(breaks())

@@ -93,7 +93,7 @@ def test_batch_of_four_for_the_old_runtime(name: str, model: Any, recipe: str) -
     from unit.converter import zoo
 
     if (name, recipe) == ("transformer", "int16x8"):
-        with pytest.raises(ConversionError, match="rpi4-tflite: GELU .* tflite has no kernel from int16"):
+        with pytest.raises(ConversionError, match=r"rpi4-tflite: GELU .* tflite has no kernel from int16"):
             convert(model, zoo.samples(name), recipe, batch=4, target="rpi4-tflite")
         return
     finished = convert(model, zoo.samples(name), recipe, batch=4, target="rpi4-tflite")

@@ -84,7 +84,9 @@ def test_a_failing_model_is_never_in_use(
 
 
 def test_the_doctor_refuses_before_anything_is_sent(kitchen: Remote, tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match=r"tiny will not run on kitchen, so nothing was sent\. FULLY_CONNECTED in logits"):
+    with pytest.raises(
+        EngineError, match=r"tiny will not run on kitchen, so nothing was sent\. FULLY_CONNECTED in logits"
+    ):
         flash(_unknown_operator(tmp_path / "failing.ewb"), kitchen)
     assert [path for path in Path(kitchen.home).rglob("*") if path.parent.name in ("incoming", "blobs")] == []
 

@@ -50,3 +50,13 @@ def test_what_is_no_file(tmp_path: Path) -> None:
         inspect(tmp_path / "missing.tflite")
     with pytest.raises(InputError, match="is a folder without"):
         inspect(tmp_path)
+
+
+def test_where_an_edge_tpu_would_run_it(tmp_path: Path) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(tiny_model("int8"))
+    placed = inspect(path).edgetpu()["model.tflite"]
+    assert [(entry["operator"], entry["on_tpu"]) for entry in placed] == [("FULLY_CONNECTED", True), ("SOFTMAX", True)]
+    path.write_bytes(tiny_model())
+    placed = inspect(path).edgetpu()["model.tflite"]
+    assert placed[0]["reason"] == "float32 is no quantized 8-bit type"

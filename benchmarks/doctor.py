@@ -1,0 +1,176 @@
+"""Is the doctor right? Its verdict on every conversion of the test zoo against what both engines really do, the memory
+that it expects against what the runtime takes, and what it costs a flash.
+
+    make .venv/.installed .venv-tflite/.installed
+    .venv/bin/python benchmarks/doctor.py [--models functional lstm] [--keep FOLDER]
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from edgewright_converter.doctor import ERROR, examine  # noqa: E402
+from edgewright_converter.doctor.memory import need  # noqa: E402
+from edgewright_converter.flatbuffer import read  # noqa: E402
+from edgewright_converter.rawmodel import RawModel  # noqa: E402
+from edgewright_converter.targets import get_target  # noqa: E402
+
+PYTHONS = {"litert": ROOT / ".venv/bin/python", "tflite": ROOT / ".venv-tflite/bin/python"}
+TARGETS = {"litert": "generic-x86-64", "tflite": "generic-x86-64-tflite"}
+TRUTH = ROOT / "tests/unit/converter/engine_truth.py"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="*", help="of the zoo; all by default")
+    parser.add_argument("--keep", type=Path, help="keep the flatbuffers there, and take those that are there already")
+    arguments = parser.parse_args()
+    with TemporaryDirectory() as temporary:
+        folder = arguments.keep or Path(temporary)
+        folder.mkdir(exist_ok=True)
+        convert_zoo(folder, arguments.models)
+        verdicts(folder)
+    memory()
+    cost()
+
+
+def convert_zoo(folder: Path, models: list[str] | None) -> None:
+    """<model>.<recipe>.<target>.tflite, for a target of each engine."""
+    from unit.converter import zoo
+    from unit.converter.test_zoo import NAMES, convert
+
+    from edgewright_converter.errors import ConversionError
+    from edgewright_converter.recipe import builtin_recipes
+
+    for name in models or NAMES:
+        built = None
+        for recipe in builtin_recipes():
+            for target in ("local", "local-tflite"):
+                path = folder / f"{name}.{recipe}.{target}.tflite"
+                if path.exists():
+                    continue
+                built = built or zoo.build(name)
+                try:
+                    path.write_bytes(convert(built, zoo.samples(name), recipe, target=target).model)
+                except ConversionError as error:
+                    print(f"not converted: {path.stem}: {error}")
+
+
+def verdicts(folder: Path) -> None:
+    """The table: for each recipe and target, models that run of all, by the doctor and by the engine."""
+    print(f"\n{'conversion':<30}" + "".join(f"{engine:>22}" for engine in PYTHONS))
+    agreed = total = 0
+    rows: dict[str, list[str]] = {}
+    for engine, python in PYTHONS.items():
+        done = subprocess.run([python, TRUTH, engine, folder], capture_output=True, check=True)
+        truth = {name: entry["said"] == "ok" for name, entry in json.loads(done.stdout).items()}
+        counts: dict[str, Counter[str]] = {}
+        for name, runs in truth.items():
+            findings = examine((folder / f"{name}.tflite").read_bytes(), get_target(TARGETS[engine]))
+            said = not any(finding.severity == ERROR for finding in findings)
+            agreed, total = agreed + (said == runs), total + 1
+            group = counts.setdefault(name.partition(".")[2], Counter())
+            group.update(all=1, doctor=said, engine=runs, agreed=said == runs)
+            if said != runs:
+                print(f"  {engine}: {name}: the doctor says {said}, the engine {runs}")
+        for group, count in counts.items():
+            cell = f"{count['doctor']}/{count['engine']} of {count['all']}, {count['agreed'] / count['all']:.0%}"
+            rows.setdefault(group, []).append(cell)
+    for group, cells in sorted(rows.items()):
+        print(f"{group:<30}" + "".join(f"{cell:>22}" for cell in cells))
+    print(f"run by the doctor/by the engine of all, agreeing; in all {agreed} of {total} agree ({agreed / total:.1%})")
+
+
+def memory() -> None:
+    """Peak resident memory of the runtime's own bench, beside the doctor's estimate."""
+    import numpy as np
+    from unit.models import tiny_bundle, wide_model, write_bundle
+
+    print(f"\n{'model':<22}{'engine':<9}{'estimated MB':>13}{'measured MB':>13}{'ratio':>8}")
+    ratios = []
+    with TemporaryDirectory() as temporary:
+        bundles = {"tiny": tiny_bundle(Path(temporary, "tiny.ewb"))}
+        for layers, width, batch in ((4, 256, 1), (4, 1024, 1), (4, 2048, 1), (2, 512, 4096)):
+            path = Path(temporary, f"{layers}x{width}x{batch}.ewb")
+            samples = [np.ones((1, batch, width), np.float32)]
+            bundles[f"dense {layers}×{width}, batch {batch}"] = write_bundle(
+                path, wide_model(layers, width, batch), samples
+            )
+        for title, path in bundles.items():
+            from edgewright_runtime.bundle import Bundle
+
+            model = Bundle.open(path).read("model.tflite")
+            for engine, python in PYTHONS.items():
+                expected = need(read(model), RawModel(model), engine).total_bytes
+                found = peak_bytes(python, engine, path)
+                ratios.append(expected / found)
+                print(f"{title:<22}{engine:<9}{expected / 1e6:>13.1f}{found / 1e6:>13.1f}{expected / found:>8.2f}")
+    print(f"estimated over measured: {min(ratios):.2f} to {max(ratios):.2f}")
+
+
+def peak_bytes(python: Path, engine: str, bundle: Path) -> int:
+    command = [
+        python,
+        "-m",
+        "edgewright_runtime",
+        "bench",
+        bundle,
+        "--engine",
+        engine,
+        "--min-runs",
+        "3",
+        "--min-seconds",
+        "0",
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "device_runtime")}
+    done = subprocess.run(command, capture_output=True, check=True, env=environment)
+    return int(json.loads(done.stdout)["memory_bytes"]["peak"])
+
+
+def cost() -> None:
+    """A fresh flash onto a device in a folder, with the doctor and without, one after the other."""
+    program = """
+import sys, time, shutil
+from pathlib import Path
+from edgewright.flash import flash
+from edgewright.remote import Remote
+from edgewright.transports import LocalTransport
+with Remote("kitchen", LocalTransport(Path(sys.argv[2])), sys.executable) as remote:
+    remote.install_runtime()
+    started = time.perf_counter()
+    flash(sys.argv[1], remote, check=sys.argv[3] == "yes")
+    print(time.perf_counter() - started)
+"""
+    import numpy as np
+    from unit.models import wide_model, write_bundle
+
+    seconds: dict[str, list[float]] = {"no": [], "yes": []}
+    with TemporaryDirectory() as temporary:
+        bundle = Path(temporary, "wide.ewb")
+        write_bundle(bundle, wide_model(20, 256), [np.ones((1, 1, 256), np.float32)])
+        for turn in range(9):
+            for check in ("no", "yes") if turn % 2 else ("yes", "no"):
+                home = Path(temporary, f"home-{turn}-{check}")
+                command = [sys.executable, "-c", program, str(bundle), str(home), check]
+                done = subprocess.run(command, capture_output=True, check=True)
+                seconds[check].append(float(done.stdout))
+    without, with_doctor = (statistics.median(seconds[check]) for check in ("no", "yes"))
+    print(f"\nflashing 5 MB: {without:.3f} s, with the doctor {with_doctor:.3f} s ({with_doctor / without:.2f}×)")
+    model = wide_model(200, 16)
+    started = time.perf_counter()
+    examine(model, get_target("rpi4"))
+    print(f"examining 200 operators: {(time.perf_counter() - started) * 1e3:.0f} ms")
+
+
+if __name__ == "__main__":
+    main()

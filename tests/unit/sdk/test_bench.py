@@ -31,6 +31,7 @@ def test_several_bundles_are_measured_in_their_order(kitchen: Remote, bundle: Pa
         [bundle, other],
         kitchen,
         data=data,
+        launches=1,
         min_runs=20,
         min_seconds=0,
         progress=lambda step, fraction: told.append((step, fraction)),
@@ -40,6 +41,15 @@ def test_several_bundles_are_measured_in_their_order(kitchen: Remote, bundle: Pa
         assert len(result.latency_ns) >= 20
         assert result.score is not None
         assert (result.score.value, result.score.count) == (0.75, 4)
+        assert result.device == "kitchen"
+        assert [operator["operator"] for operator in result.operators] == [
+            "GATHER",
+            "MEAN",
+            "FULLY_CONNECTED",
+            "SOFTMAX",
+        ]
+        assert [operator["bytes"] for operator in result.operators] == [11 * 4 * 4, 4, 12 * 4 + 3 * 4, 0]
+    assert results[0].session == results[1].session
     fractions = [fraction for _, fraction in told]
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1.0

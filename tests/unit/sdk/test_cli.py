@@ -96,6 +96,10 @@ def test_the_group_names_its_commands_and_exit_codes() -> None:
         ["convert", "m.keras", "--shape", "tokens"],
         ["convert", "m.keras", "--shape", "tokens=0"],
         ["bench", "a.ewb", "kitchen", "--threads", "0"],
+        ["bench", "a.ewb", "kitchen", "--cpus", "first"],
+        ["bench", "a.ewb", "kitchen", "--inputs", "mine"],
+        ["report"],
+        ["compare", "old.json"],
         ["completion", "powershell"],
     ],
 )
@@ -182,7 +186,7 @@ def test_flash_run_and_show(bundle: Path, local_kitchen: Path) -> None:
 
 
 def test_bench_prints_a_table_and_writes_a_report(bundle: Path, local_kitchen: Path, tmp_path: Path) -> None:
-    quick = ("--min-runs", "5", "--min-seconds", "0")
+    quick = ("--min-runs", "5", "--min-seconds", "0", "--launches", "1")
     result = _run("bench", bundle, bundle, "kitchen", *quick, "-o", tmp_path / "report.html")
     assert "tiny float32" in result.stdout
     assert "1.00×" in result.stdout
@@ -190,6 +194,59 @@ def test_bench_prints_a_table_and_writes_a_report(bundle: Path, local_kitchen: P
     assert (tmp_path / "report.html").read_text().startswith("<!DOCTYPE html>")
     document = json.loads(_run("bench", bundle, "kitchen", *quick, "--json").stdout)
     assert len(document["results"][0]["latency_ns"]) >= 5
+
+
+def test_results_become_a_report_and_pass_a_gate(
+    capfd: pytest.CaptureFixture[str], bundle: Path, local_kitchen: Path, tmp_path: Path
+) -> None:
+    old, slower = tmp_path / "old.json", tmp_path / "slower.json"
+    _run("bench", bundle, "kitchen", "--min-runs", "40", "--min-seconds", "0", "--seed", "3", "-o", old)
+    document = json.loads(old.read_text())
+    for kind in ("latency_ns", "call_ns"):
+        document["results"][0][kind] = [2 * time_ns for time_ns in document["results"][0][kind]]
+    slower.write_text(json.dumps(document))
+
+    shown = _run("report", old).stdout
+    for text in ("tiny float32", "Latency", "Cold start", "first answer", "harness", "0 GATHER"):
+        assert text in shown
+    summary = json.loads(_run("report", old, slower, "--json").stdout)
+    assert [entry["device"] for entry in summary["results"]] == ["kitchen", "kitchen"]
+    for suffix, start in ((".html", "<!DOCTYPE html>"), (".md", "| model |"), (".csv", "model,device,")):
+        _run("report", old, "-o", tmp_path / f"report{suffix}")
+        assert (tmp_path / f"report{suffix}").read_text().startswith(start)
+
+    assert "2.000×" in _run("compare", old, slower).stdout
+    assert _exit(capfd, "compare", old, old, "--fail-above", "5%")[0] == 0
+    code, out, err = _exit(capfd, "compare", old, slower, "--fail-above", "5%")
+    assert code == 9
+    assert "worse than allowed" in out
+    assert "edgewright: Worse than allowed: tiny float32: p50 ns +100.0%." in err
+    code, out, err = _exit(capfd, "compare", old, slower, "--fail-above", "0.05", "--json")
+    assert (code, json.loads(out)["changes"][0]["fails"]) == (9, True)
+    assert _exit(capfd, "compare", old, bundle)[0] == 3
+    assert _exit(capfd, "compare", old, slower, "--fail-above", "much")[0] == 2
+
+
+def test_a_run_that_throttled_is_refused_after_it_was_saved(
+    capfd: pytest.CaptureFixture[str],
+    bundle: Path,
+    local_kitchen: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = tmp_path / "vcgencmd's"
+    folder.mkdir()
+    (folder / "vcgencmd").write_text("#!/bin/sh\necho throttled=0x4\n")
+    (folder / "vcgencmd").chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
+    quick = ("bench", bundle, "kitchen", "--min-runs", "4", "--min-seconds", "0", "--strict")
+    code, out, err = _exit(capfd, *quick, "-o", tmp_path / "hot.json")
+    assert code == 9
+    assert "tiny float32" in out
+    assert "edgewright: The measurement is not steady (On kitchen, the board reported throttled)" in err
+    assert json.loads((tmp_path / "hot.json").read_text())["results"]
+    code, out, err = _exit(capfd, *quick, "--json")
+    assert (code, json.loads(out)["kind"]) == (9, "bench-list")
 
 
 def test_inspect_shows_what_is_inside(bundle: Path) -> None:

@@ -70,7 +70,7 @@ class SerialTransport:
         self._session: Session | None = None
         self._one_command, self._closing = Lock(), Lock()
         login = Login(address.user, password or (lambda: password_for(str(address.user), name)))
-        port, number = Port(address), secrets.randbelow(1 << 16)
+        port, number = Port(address), secrets.randbelow(1 << 15)
         try:
             shell = Console(port, str(address), login, number, patience_s).shell()
             heard = _start_agent(shell, number, address, silence_s)

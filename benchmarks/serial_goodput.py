@@ -2,11 +2,11 @@
 
     python benchmarks/serial_goodput.py
 
-The line is a pair of pseudo-terminals with a relay between them that passes 11,520 bytes per second each way; no UART is in
-it. The file is random bytes, which no compression makes smaller. Each row is the median of some turns, taken one after the
-other in one run, from the first byte sent to the file being whole on the device; "raw" is what the relay itself
-managed on this machine. edgewright must reach 88 % of 11,520 bytes per second: exit code 1 where it does not. ZMODEM needs
-lrzsz (Debian: lrzsz).
+The line is a pair of pseudo-terminals with a relay between them that passes 11,520 bytes per second each way; no UART
+is in it. The file is random bytes, which no compression makes smaller. Each row is the median of some turns, taken one
+after the other in one run, from the first byte sent to the file being whole on the device; "raw" is what the relay
+itself managed on this machine. edgewright must reach 88 % of 11,520 bytes per second: exit code 1 where it does not.
+ZMODEM needs lrzsz (Debian: lrzsz).
 """
 
 import argparse

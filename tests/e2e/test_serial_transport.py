@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import io
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -159,10 +161,8 @@ def _vanish_while_running(opened: SerialTransport, line: SerialLine, tmp_path: P
 
 
 def _ignoring(opened: SerialTransport, script: str) -> None:
-    try:
+    with suppress(TransportError):
         opened.run(["sh", "-c", script], timeout_s=60)
-    except TransportError:
-        pass
 
 
 def _alive(pid: int) -> bool:
@@ -180,7 +180,7 @@ def test_nothing_at_the_other_end(line: SerialLine, tmp_path: Path) -> None:
 
 def test_a_program_that_is_no_shell(line: SerialLine, tmp_path: Path) -> None:
     script = "stty -isig -echo; while :; do echo 48.2 C; sleep 0.1; done"
-    with shell_on(line, tmp_path, ["sh", "-c", script]), pytest.raises(TransportError, match="48.2 C"):
+    with shell_on(line, tmp_path, ["sh", "-c", script]), pytest.raises(TransportError, match=r"48\.2 C"):
         _open(line, tmp_path)
 
 
@@ -225,7 +225,7 @@ def test_a_password_comes_from_the_keyring_or_from_nobody(monkeypatch: pytest.Mo
     keyring = pytest.importorskip("keyring")
     kept = {("edgewright", "pi@kitchen"): "raspberry"}
     monkeypatch.setattr(keyring, "get_password", lambda service, account: kept.get((service, account)))
-    monkeypatch.setattr(sys, "stdin", Path(os.devnull).open())
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
     assert serial_password.password_for("pi", "kitchen") == "raspberry"
     with pytest.raises(InputError, match="keyring set edgewright pi@hall"):
         serial_password.password_for("pi", "hall")

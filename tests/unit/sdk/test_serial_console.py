@@ -83,7 +83,7 @@ def test_uris(uri: str, address: SerialAddress) -> None:
     ],
 )
 def test_no_uris(uri: str) -> None:
-    with pytest.raises(InputError, match="serial:///dev/ttyUSB0|usually 115200"):
+    with pytest.raises(InputError, match=r"serial:///dev/ttyUSB0|usually 115200"):
         Device("attic", uri)
 
 

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 import unit.sdk.test_transports as contract
@@ -56,9 +56,9 @@ def transport(line: SerialLine, bash: None, tmp_path: Path) -> Iterator[SerialTr
     opened.close()
 
 
-def _open(line: SerialLine, tmp_path: Path, silence_s: float = 10.0, **options: int) -> SerialTransport:
-    address = SerialAddress(str(line.port), home=tmp_path / "device", **options)  # type: ignore[arg-type]
-    return SerialTransport(address, silence_s=silence_s, patience_s=40)
+def _open(line: SerialLine, tmp_path: Path, silence_s: float = 10.0, patience_s: float = 40.0) -> SerialTransport:
+    address = SerialAddress(str(line.port), home=PurePosixPath(tmp_path / "device"))
+    return SerialTransport(address, silence_s=silence_s, patience_s=patience_s)
 
 
 def _wait_for(true: Callable[[], object], limit_s: float = 20.0) -> None:
@@ -181,7 +181,7 @@ def test_nothing_at_the_other_end(line: SerialLine, tmp_path: Path) -> None:
 def test_a_program_that_is_no_shell(line: SerialLine, tmp_path: Path) -> None:
     script = "stty -isig -echo; while :; do echo 48.2 C; sleep 0.1; done"
     with shell_on(line, tmp_path, ["sh", "-c", script]), pytest.raises(TransportError, match=r"48\.2 C"):
-        _open(line, tmp_path)
+        _open(line, tmp_path, patience_s=12.0)
 
 
 def test_a_port_in_use_and_one_that_is_not_there(line: SerialLine, transport: SerialTransport, tmp_path: Path) -> None:
@@ -314,7 +314,7 @@ def test_a_damaged_rest_is_not_built_upon(transport: SerialTransport, tmp_path: 
 def test_a_device_that_refuses(transport: SerialTransport, tmp_path: Path) -> None:
     _content(tmp_path / "out", 200_000)
     with pytest.raises(StorageError):
-        transport.put(tmp_path / "out", Path("/proc/no/file"))  # type: ignore[arg-type]
+        transport.put(tmp_path / "out", PurePosixPath("/proc/no/file"))
     assert transport.run(["echo", "fine"], timeout_s=10).stdout == b"fine\n"
 
 

@@ -21,7 +21,7 @@ ENTER, INTERRUPT, END, RESUME = b"\r", b"\x03", b"\x04", b"\x11"
 CLEAR = b"\x05\x15"  # to the end of the line, and all of it away; a plain terminal clears it with the second alone
 _PROBE, _PROBED = b" printf 'ew%sx\\n' 42\r", b"ew42x"
 _TURNS = {State.PROMPT: 0, State.OTHER: 1}  # how often it must have looked so before a command is typed there
-_NUDGES = (ENTER, b"q", RESUME + CLEAR + ENTER, INTERRUPT, CLEAR + ENTER, INTERRUPT + END + ENTER)
+_NUDGES = (CLEAR + ENTER, b"q", RESUME + CLEAR + ENTER, INTERRUPT, CLEAR + ENTER, INTERRUPT + END + ENTER)
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Console:
                 nudge = next(nudges, None)
                 if nudge is None:
                     break
-                self._line.write(nudge)
+                self._line.write(self._greeting() + nudge if state is State.SILENCE else nudge)
         raise TransportError(self._explain(state, seen))
 
     def _until(self, wanted: Callable[[bytes], bool], limit_s: float) -> bytes:
@@ -123,14 +123,18 @@ class Console:
         link = Link(self._session, True, 1.0, 1.0, 0.0)
         link.receive(heard, 0.0)
         if link.stranger:
-            self._line.write(link.send(2.0))
+            self._line.write(self._greeting())
         return link.stranger
+
+    def _greeting(self) -> bytes:
+        """A frame of our session, which ends an agent that has another."""
+        return Link(self._session, True, 1.0, 1.0, 0.0).send(1.0)
 
     def _last_words(self, seen: bytes) -> str:
         return last_words(seen, self._password)
 
     def _explain(self, state: State, seen: bytes) -> str:
-        if state is State.SILENCE and not seen.strip():
+        if classify(seen) is State.SILENCE:
             remedy = (
                 "see whether the device has power, the cable's two data lines are crossed, and its console is on this "
                 "port at this speed (on a Raspberry Pi: `sudo raspi-config`, Interface Options, Serial Port)"

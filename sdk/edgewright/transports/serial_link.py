@@ -8,9 +8,9 @@ acknowledgement tells the next number awaited, which ones after it are there, an
 the order, so whatever was sent before that serial and is not there is lost, and is sent again at once. Where nothing
 comes back at all, a time-out sends the oldest again.
 
-On the line a frame is either binary, between two FLAGs, with some bytes escaped; or text, ``[…]`` in base 85 (RFC 1924),
-which passes where the eighth bit does not. Text it is until the other end has told that a frame with every byte in it
-arrived. Both are looked for in whatever arrives.
+On the line a frame is either binary, between two FLAGs, with some bytes escaped; or text, ``[…]`` in base 85, which
+passes where the eighth bit does not. Text it is until the other end has told that a frame with every byte in it came.
+Both are looked for in whatever arrives.
 """
 
 from __future__ import annotations

@@ -48,8 +48,8 @@ def readable(output: bytes) -> str:
 def classify(output: bytes) -> State:
     """By what came last."""
     text = readable(output)
-    if not text.strip():
-        return State.SILENCE  # or the echo of what a terminal has cleared again
+    if not re.sub(r"\^[@-_]", "", text).strip(" q\n\t"):
+        return State.SILENCE  # or no more than a terminal's echo of the keys that we press
     odd = sum(not (character.isprintable() or character in "\n\t\x1b") or character == "\ufffd" for character in text)
     if odd > 0.3 * len(text):
         return State.GARBLED

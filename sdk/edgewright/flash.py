@@ -27,7 +27,7 @@ from .devices import Device
 from .doctor import Doctor
 from .errors import TransportError
 from .folders import temporary_folder
-from .progress import Progress, part, silent
+from .progress import Progress, part, sending, silent
 from .remote import Remote, connected
 
 CHANGE_TIMEOUT_S = 900.0  # waiting for another host, installing, golden samples and budget, on the slowest board
@@ -184,6 +184,8 @@ def _divide(entries: list[FileEntry]) -> tuple[tuple[FileEntry, ...], tuple[File
 def _put(entries: tuple[FileEntry, ...], packed: Parcel, remote: Remote, progress: Progress) -> None:
     done_bytes, total_bytes = 0, sum(entry.size_bytes for entry in entries)
     for entry in entries:
-        progress(f"sending {entry.path}", done_bytes / total_bytes)
-        remote.transport.put(packed.file(entry), remote.home / "incoming" / entry.sha256)
+        step = part(progress, done_bytes / total_bytes, (done_bytes + entry.size_bytes) / total_bytes)
+        step(f"sending {entry.path}", 0.0)
+        place = remote.home / "incoming" / entry.sha256
+        remote.transport.put(packed.file(entry), place, on_sent=sending(step, f"sending {entry.path}"))
         done_bytes += entry.size_bytes

@@ -17,7 +17,7 @@ from .devices import Device
 from .engines import Choice, choose, missing_numpy
 from .errors import DeviceError, EngineError, StorageError
 from .probe import Probe, probe
-from .progress import Progress, silent
+from .progress import Progress, part, sending, silent
 from .remote import Remote, connected
 from .runtime_archive import runtime_archive
 from .site_archive import FORMAT, site_archive
@@ -98,9 +98,10 @@ def _install(remote: Remote, choice: Choice, name: str, facts: Probe, progress: 
     progress("packing", 0.45)
     archive = site_archive(wheels, tag.minor)
     _check_room(remote, archive, facts)
-    progress(f"sending {archive.stat().st_size / 1e6:.0f} MB", 0.55)
+    step = part(progress, 0.55, 0.8)
+    step(f"sending {archive.stat().st_size / 1e6:.0f} MB", 0.0)
     digest = hash_file(archive)
-    remote.transport.put(archive, remote.home / "incoming" / digest)
+    remote.transport.put(archive, remote.home / "incoming" / digest, on_sent=sending(step, "sending"))
     progress("installing", 0.8)
     system = "true" if choice.system_numpy else "false"
     arguments = (name, digest, choice.python.path, f"3.{tag.minor}", system, choice.package.module)

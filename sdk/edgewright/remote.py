@@ -12,7 +12,7 @@ from typing import Any
 
 from . import errors
 from .devices import Device, find_device
-from .progress import Progress, silent
+from .progress import Progress, part, sending, silent
 from .runtime_archive import runtime_archive
 from .transports import Completed, Transport
 from .transports.base import KILLED, PROGRAM_NOT_FOUND
@@ -60,7 +60,11 @@ class Remote:
 
         def run() -> Completed:
             return self.transport.run(
-                argv, timeout_s=timeout_s, input=input, on_stderr_line=lambda line: _tell(line, progress)
+                argv,
+                timeout_s=timeout_s,
+                input=input,
+                on_stderr_line=lambda line: _tell(line, progress),
+                on_sent=sending(part(progress, 0.0, 0.0), "sending"),
             )
 
         completed = run()

@@ -89,7 +89,7 @@ def transfer(
     """
     noise = random.Random(seed)
     contents = [noise.randbytes(size) for size in sizes]
-    links = [Link(7, bytes_per_s, 1.0, 0.0) for _ in contents]
+    links = [Link(7, host, bytes_per_s, 1.0, 0.0) for host in (True, False)]
     lines = [Direction(noise, faults, bytes_per_s) for _ in contents]
     arrived, counts = [hashlib.sha256(), hashlib.sha256()], [0, 0]
     for link, content in zip(links, contents, strict=True):

@@ -8,8 +8,10 @@ import os
 import pty
 import random
 import select
+import shutil
 import signal
 import subprocess
+import sys
 import termios
 import threading
 import time
@@ -17,6 +19,8 @@ import tty
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from edgewright.emulator import build
 
 Change = Callable[[bytes], bytes]
 
@@ -82,9 +86,13 @@ class SerialLine:
         while not self._ends:
             if not select.select([source], [], [], 0.05)[0]:
                 continue
-            data = os.read(source, 64 if self.bytes_per_s else 4096)
+            try:
+                data = os.read(source, 64 if self.bytes_per_s else 4096)
+            except OSError:  # nobody has that end open
+                time.sleep(0.01)
+                continue
             if self.bytes_per_s:
-                due = max(due, time.monotonic() - 0.01) + len(data) / self.bytes_per_s
+                due = max(due, time.monotonic() - 0.1) + len(data) / self.bytes_per_s
                 time.sleep(max(0.0, due - time.monotonic()))
             if to_device:
                 self.passed += len(data)
@@ -115,6 +123,35 @@ def shell_on(line: SerialLine, home: Path, argv: Sequence[str] = ("bash", "--nor
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+HAS_GETTY = os.geteuid() == 0 and all(map(shutil.which, ("agetty", "login", "unshare")))
+PASSWORD = "raspberry"
+
+
+@contextmanager
+def getty_on(line: SerialLine, folder: Path) -> Iterator[None]:
+    """A real agetty and login. They see accounts of their own in place of this machine's: pi alone can log in."""
+    home = folder / "pi"
+    home.mkdir()
+    profile = f"PATH={Path(sys.executable).parent}:$PATH\nPS1='\\u@kitchen:\\w\\$ '\necho Welcome\n"
+    (home / ".bash_profile").write_text(profile)
+    (folder / "passwd").write_text(f"root:x:0:0::/root:/bin/false\npi:x:0:0::{home}:/bin/bash\n")
+    (folder / "shadow").write_text(f"root:*:19000:0:99999:7:::\npi:{build._PASSWORD}:19000:0:99999:7:::\n")
+    script = (
+        f"mount --bind {folder}/passwd /etc/passwd && mount --bind {folder}/shadow /etc/shadow && "
+        f"while :; do setsid -w agetty -L 115200 {line.terminal.relative_to('/dev')} vt100; sleep 0.2; done"
+    )
+    process = subprocess.Popen(
+        ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "sh", "-c", script],
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 

@@ -10,6 +10,7 @@ import click
 
 from .common import complete_devices, complete_targets, json_option, print_json, progress_bar, stdout
 from .emulate import emulate
+from .serial import console, show_ports
 
 if TYPE_CHECKING:
     from edgewright.probe import Probe
@@ -28,6 +29,7 @@ def device() -> None:
     """Name devices, set them up, look at them."""
 
 
+device.add_command(console)
 device.add_command(emulate)
 
 
@@ -35,21 +37,28 @@ device.add_command(emulate)
     epilog="Examples:\n\n\b\n"
     "edgewright device add attic local:\n"
     "edgewright device add kitchen ssh://pi@kitchen.local\n"
-    "edgewright device add hall ssh://pi@10.0.0.7:2222 --identity ~/.ssh/hall --fingerprint SHA256:…"
+    "edgewright device add hall ssh://pi@10.0.0.7:2222 --identity ~/.ssh/hall --fingerprint SHA256:…\n"
+    "edgewright device add attic serial:///dev/ttyUSB0?user=pi\n"
+    "edgewright device add"
 )
-@click.argument("name")
-@click.argument("uri")
+@click.argument("name", required=False)
+@click.argument("uri", required=False)
 @click.option("--identity", metavar="FILE", help="The private key that logs in. Default: the agent, ~/.ssh/config.")
 @click.option("--fingerprint", metavar="SHA256:…", help="The SSH host key's fingerprint: pinned without a question.")
-def add(name: str, uri: str, identity: str | None, fingerprint: str | None) -> None:
-    """Call the device at URI NAME from now on.
+def add(name: str | None, uri: str | None, identity: str | None, fingerprint: str | None) -> None:
+    """Call the device at URI NAME from now on. Without URI, show the serial ports and what answers there.
 
-    URI is local:, local:/path/to/a/folder, or ssh://user@host:port. An SSH device is known by its host key from then
-    on: compare the fingerprint with what `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` says on the device itself.
+    URI is local:, local:/path/to/a/folder, ssh://user@host:port, serial:///dev/ttyUSB0?baud=115200&user=pi, or another
+    URL that pyserial opens (rfc2217://, socket://). To show the ports, Enter is pressed on each. An SSH device is known
+    by its host key from then on: compare the fingerprint with what `ssh-keygen -lf
+    /etc/ssh/ssh_host_ed25519_key.pub` says on the device itself.
     """
     from edgewright.devices import Device
     from edgewright.enroll import enroll
 
+    if name is None or uri is None:
+        show_ports(name or "NAME")
+        return
     identity = None if identity is None else str(Path(identity).expanduser().absolute())
     enroll(Device(name, uri, identity), fingerprint=fingerprint, confirm=_confirm)
     click.echo(f"{name} is {uri}. Next: edgewright device setup {name}", err=True)

@@ -70,7 +70,7 @@ class SerialTransport:
         self._session: Session | None = None
         self._one_command, self._closing = Lock(), Lock()
         login = Login(address.user, password or (lambda: password_for(str(address.user), name)))
-        port, number = Port(address), secrets.randbelow(1 << 16)
+        port, number = Port(address), secrets.randbelow(1 << 15)
         try:
             shell = Console(port, str(address), login, number, patience_s).shell()
             heard = _start_agent(shell, number, address, silence_s)
@@ -215,11 +215,11 @@ class SerialTransport:
         start = arrived if _digest(source, arrived) == arrived_digest else 0
         source.seek(start)
         session.say(b"F", str(start).encode())
-        sent, watch = start, _Watch(session)
+        sent, here, watch = start, start, _Watch(session)
         while chunk := source.read(_PIECE_BYTES):
             session.say(b"D", chunk)
             sent += len(chunk)
-            here = max(start, sent - session.unsent())
+            here = max(here, sent - session.unsent())
             on_sent(here, size_bytes)
             refusal = session.answer(0.0)
             if refusal is not None:

@@ -49,7 +49,7 @@ class Agent:
         )  # our own: the shell's stays as it is
         self.before = termios.tcgetattr(self.terminal)
         self.home, self.baud, self.silence_s = os.path.abspath(home), baud, silence_s
-        self.link = Link(session, baud / BITS, silence_s / 4, time.monotonic())
+        self.link = Link(session, False, baud / BITS, silence_s / 4, time.monotonic())
         self.records = Records()
         self.going = b""  # the rest of a frame
         self.leaving_s = self.switch_s = self.trial_s = 0.0

@@ -20,7 +20,8 @@ _REFUSALS = 2  # more, and some systems lock the account; the first may have bee
 ENTER, INTERRUPT, END, RESUME = b"\r", b"\x03", b"\x04", b"\x11"
 CLEAR = b"\x05\x15"  # to the end of the line, and all of it away; a plain terminal clears it with the second alone
 _PROBE, _PROBED = b" printf 'ew%sx\\n' 42\r", b"ew42x"
-_NUDGES = (ENTER, b"q", RESUME + CLEAR + ENTER, INTERRUPT, CLEAR + ENTER, INTERRUPT + END + ENTER)
+_TURNS = {State.PROMPT: 0, State.OTHER: 1}  # how often it must have looked so before a command is typed there
+_NUDGES = (CLEAR + ENTER, b"q", RESUME + CLEAR + ENTER, INTERRUPT, CLEAR + ENTER, INTERRUPT + END + ENTER)
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Console:
         self._line, self._where, self._login, self._session = line, where, login, session
         self._patience_s = patience_s
         self._password: str | None = None
+        self._unread = b""
 
     def shell(self) -> Shell:
         """Log in where that is needed, and start the shell that does exactly what it is told.
@@ -48,12 +50,15 @@ class Console:
         end = time.monotonic() + self._patience_s
         state, seen, logged_in, refusals, nudges = State.SILENCE, b"", False, 0, iter(_NUDGES)
         self._line.write(CLEAR + ENTER)
+        known_for = 0
         while time.monotonic() < end:
-            heard = self._listen()
+            heard = listen(self._line, self._unread)
+            self._unread = b""
             seen = (seen + heard)[-4000:]
             if self._end_stranger(heard):
                 continue
-            state = classify(heard)
+            before, state = state, classify(heard)
+            known_for = known_for + 1 if state is before else 0
             if state in (State.REFUSED, State.LOGIN):
                 refusals += state is State.REFUSED and logged_in
                 if refusals >= _REFUSALS:
@@ -74,24 +79,14 @@ class Console:
                 raise TransportError(
                     f"{self._where} shows {state.value} ({self._last_words(seen)}): let it boot first."
                 )
-            elif state in (State.PROMPT, State.OTHER) and self._is_shell():
+            elif state in (State.PROMPT, State.OTHER) and (known_for >= _TURNS[state]) and self._is_shell():
                 return Shell(self._line, replace=logged_in)
             else:
                 nudge = next(nudges, None)
                 if nudge is None:
                     break
-                self._line.write(nudge)
+                self._line.write(self._greeting() + nudge if state is State.SILENCE else nudge)
         raise TransportError(self._explain(state, seen))
-
-    def _listen(self, limit_s: float = 5.0) -> bytes:
-        """What is said until it is quiet for a moment."""
-        end, heard, wait_s = time.monotonic() + limit_s, b"", 3 * QUIET_S
-        while (left_s := end - time.monotonic()) > 0:
-            data = self._line.read(min(wait_s, left_s))
-            if not data:
-                break
-            heard, wait_s = heard + data, QUIET_S
-        return heard
 
     def _until(self, wanted: Callable[[bytes], bool], limit_s: float) -> bytes:
         end, heard = time.monotonic() + limit_s, b""
@@ -116,7 +111,7 @@ class Console:
         if self._password is None:
             self._password = self._login.password()
         self._line.write(self._password.encode() + ENTER)
-        self._until(lambda heard: bool(heard.strip()), _LOGIN_S)
+        self._unread = self._until(lambda heard: bool(heard.strip()), _LOGIN_S)
         return True
 
     def _is_shell(self) -> bool:
@@ -125,17 +120,21 @@ class Console:
 
     def _end_stranger(self, heard: bytes) -> bool:
         """An agent whose host is gone still speaks here: tell it that there is another session."""
-        link = Link(self._session, 1.0, 1.0, 0.0)
+        link = Link(self._session, True, 1.0, 1.0, 0.0)
         link.receive(heard, 0.0)
         if link.stranger:
-            self._line.write(link.send(2.0))
+            self._line.write(self._greeting())
         return link.stranger
+
+    def _greeting(self) -> bytes:
+        """A frame of our session, which ends an agent that has another."""
+        return Link(self._session, True, 1.0, 1.0, 0.0).send(1.0)
 
     def _last_words(self, seen: bytes) -> str:
         return last_words(seen, self._password)
 
     def _explain(self, state: State, seen: bytes) -> str:
-        if state is State.SILENCE and not seen.strip():
+        if classify(seen) is State.SILENCE:
             remedy = (
                 "see whether the device has power, the cable's two data lines are crossed, and its console is on this "
                 "port at this speed (on a Raspberry Pi: `sudo raspi-config`, Interface Options, Serial Port)"
@@ -147,3 +146,14 @@ class Console:
             f"{self._where} shows no shell and no login prompt but {state.value} ({self._last_words(seen)}): "
             "see what `edgewright device console` shows."
         )
+
+
+def listen(line: Line, heard: bytes = b"", limit_s: float = 5.0) -> bytes:
+    """What is said until it is quiet for a moment. heard: what was said before."""
+    end, wait_s = time.monotonic() + limit_s, QUIET_S if heard else 3 * QUIET_S
+    while (left_s := end - time.monotonic()) > 0:
+        data = line.read(min(wait_s, left_s))
+        if not data:
+            break
+        heard, wait_s = heard + data, QUIET_S
+    return heard

@@ -8,9 +8,9 @@ acknowledgement tells the next number awaited, which ones after it are there, an
 the order, so whatever was sent before that serial and is not there is lost, and is sent again at once. Where nothing
 comes back at all, a time-out sends the oldest again.
 
-On the line a frame is either binary, between two FLAGs, with the bytes escaped that terminals, flow control and telnet
-swallow; or text, ``[…]`` in base 85 (RFC 1924's alphabet), which passes where the eighth bit does not. Text it is until
-the other end has told that a frame with every byte in it arrived. Both are looked for in whatever arrives.
+On the line a frame is either binary, between two FLAGs, with some bytes escaped; or text, ``[…]`` in base 85, which
+passes where the eighth bit does not. Text it is until the other end has told that a frame with every byte in it came.
+Both are looked for in whatever arrives.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from base64 import b85decode, b85encode
 DATA, ACK, PROBE = range(3)
 FLAG = b"\xc0"
 ESCAPE = b"\xdb"
-# The escape itself first: encoding goes forwards through the table, decoding backwards.
+# Ours, flow control's, and whatever ends a line: where the other end has become a shell again, nothing of a frame is a
+# command. A line that swallows another byte never passes the probe, and is served with text. The escape itself comes
+# first: encoding goes forwards through the table, decoding backwards.
 ESCAPED = {
     byte: ESCAPE + bytes([0x61 + place])
-    for place, byte in enumerate(
-        (ESCAPE, FLAG, b"\x11", b"\x13", b"\x91", b"\x93", b"\x00", b"\x03", b"\n", b"\r", b"\x1d", b"\xff")
-    )
+    for place, byte in enumerate((ESCAPE, FLAG, b"\x11", b"\x13", b"\x91", b"\x93", b"\n", b"\r", b"\x0f"))
 }
 TEXT = re.compile(rb"\[([0-9A-Za-z!#$%&()*+;<=>?@^_`{|}~-]{10,4000})\]")
 SEVEN_BITS = bytes(byte & 0x7F for byte in range(256))
 
-HEAD = struct.Struct(">BH")  # kind, session
+HEAD = struct.Struct(">BH")  # kind, session and whose
 NUMBERS = struct.Struct(">II")  # of DATA: number and serial; of ACK: the next number awaited, the highest serial seen
 CRC = struct.Struct(">I")
 EVERY_BYTE = bytes(range(256))
 
 AHEAD = 128  # frames: how far apart the oldest and the newest on their way may be
 SMALLEST, LARGEST = 96, 2048  # bytes of data in a frame
-FRAME_S, WINDOW_S = 0.15, 0.6  # of a line's time: what the largest frame takes, and what is on its way at most
-LEAST_WINDOW = 4096
+FRAME_S, WINDOW_S = 0.15, 1.5  # of a line's time: what the largest frame takes, and what is on its way at most
+LEAST_WINDOW = 8192
 FIRST = 256
 SHRINK, GROW, FAST_GROW = (
     0.85,
@@ -64,14 +64,15 @@ class Flight:
 
 
 class Link:
-    """One end. session: both ends' common number, by which a frame of an earlier session is known.
+    """One end. session: both ends' common number, below 0x8000, by which a frame of an earlier session is known; host:
+    which end it is, so that an echo of what it sent is nothing that was heard.
 
     stranger: a frame of another session came; heard_s: when the last frame of this one did; sent, lost, damaged: how
     many frames so far, for whoever chooses the speed.
     """
 
-    def __init__(self, session: int, bytes_per_s: float, pulse_s: float, now: float) -> None:
-        self.session = session
+    def __init__(self, session: int, host: bool, bytes_per_s: float, pulse_s: float, now: float) -> None:
+        self._ours, self._theirs = session << 1 | host, session << 1 | (not host)
         self.pulse_s = pulse_s
         self.stranger = False
         self.heard_s = now
@@ -178,7 +179,7 @@ class Link:
         return _text(self._sealed(ACK, numbers + bytes([self._binary_heard]) + bits))
 
     def _sealed(self, kind: int, body: bytes) -> bytes:
-        content = HEAD.pack(kind, self.session) + body
+        content = HEAD.pack(kind, self._ours) + body
         return content + CRC.pack(zlib.crc32(content))
 
     def _take(self, frame: bytes, now: float, binary: bool) -> None:
@@ -187,8 +188,8 @@ class Link:
             self.damaged += 1
             return
         kind, session = HEAD.unpack_from(content)
-        if session != self.session:
-            self.stranger = True
+        if session != self._theirs:
+            self.stranger |= session != self._ours
             return
         self.heard_s = now
         body = content[HEAD.size :]

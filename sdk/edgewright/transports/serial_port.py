@@ -33,6 +33,11 @@ class Port:
                 self.address.port, baudrate=self.address.baud, timeout=_READ_S, write_timeout=_WRITE_S, exclusive=True
             )
 
+    @property
+    def raw(self) -> Any:
+        """pyserial's own object."""
+        return self._port
+
     def read(self, timeout_s: float = _READ_S) -> bytes:
         """What comes next; nothing after ``timeout_s``. Raises one of BREAKS."""
         end = int(timeout_s / _READ_S) + 1

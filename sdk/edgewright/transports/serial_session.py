@@ -27,7 +27,7 @@ class Session:
         self.error: TransportError | None = None
         self._port, self._silence_s = port, silence_s
         self._baud = port.address.baud
-        self._link = Link(number, self._baud / BITS, silence_s / 4, time.monotonic())
+        self._link = Link(number, True, self._baud / BITS, silence_s / 4, time.monotonic())
         self._records, self._answers = Records(), SimpleQueue[Record | None]()
         self._command = 0
         self._raised, self._bad = 0, set[int]()

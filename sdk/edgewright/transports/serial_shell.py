@@ -2,7 +2,7 @@
 
 One line typed at an ordinary prompt starts it: a loop in POSIX sh, without echo, prompt, line editing or history. It
 runs a line only if that has the right checksum, each line only once, and tells the result with a checksum of its own,
-as often as asked. Lines are short printable ASCII: a terminal interprets everything else, and cuts off after 4,095 bytes.
+as often as asked. Lines are short printable ASCII: a terminal interprets all else, and cuts off after 4,095 bytes.
 """
 
 import re
@@ -15,8 +15,9 @@ from .base import Completed
 from .quoting import command_line
 
 LINE_BYTES = 700
-_ANSWER_S = 2.0  # without one, the line is typed again
+_ANSWER_S = 1.0  # without one, the line is typed again
 _TRIES = 12
+_START_S = 10.0
 _ANSWER = re.compile(rb"\[ew (\d+) ([^\]]*) (\d+) (\d+)\]")
 _REFUSED = b"[ew?]"
 
@@ -56,7 +57,7 @@ class Shell:
         self._line, self._number, self._heard = line, 0, b""
         for _ in range(3):
             line.write(b" " + (b"exec " if replace else b"") + b"sh -c '" + _LOOP.encode() + b"'\r")
-            if self._answer(0, 5 * _ANSWER_S) is not None:
+            if self._answer(0, _START_S) is not None:
                 return
             line.write(b"\x03")
         raise TransportError(

@@ -29,8 +29,8 @@ class State(Enum):
 _LAST_LINE = (
     (State.LOGIN, r"(?i)\b(login|user ?name)\s?: ?$"),
     (State.PASSWORD, rf"(?i)({_PASSWORD_WORDS})\b[^:]{{0,40}}\s?: ?$"),
-    (State.BOOTLOADER, r"^(=>|u-boot=?>|uboot>|grub>|hit any key|barebox.*:/) ?"),
-    (State.PAGER, r"(?i)(--more--|\(end\)|^lines \d+-\d+.*|^:|^-- more --|press .* to continue.*) ?$"),
+    (State.BOOTLOADER, r"(?i)^(=>|u-boot=?>|uboot>|grub>|hit any key|barebox.*:/) ?"),
+    (State.PAGER, r"(?i)(--more--.*|\(end\)|^lines \d+-\d+.*|^:|^-- more --|press .* to continue.*) ?$"),
     (State.PYTHON, r"^(>>>|\.\.\.) $"),
     (State.CONTINUATION, r"^((dquote|quote|bquote|cmdsubst|cmdand|cmdor|heredoc|for|while|if|then|do)*> ?|\? )$"),
     (State.PROMPT, r"[$#%>❯»] ?$"),
@@ -48,8 +48,8 @@ def readable(output: bytes) -> str:
 def classify(output: bytes) -> State:
     """By what came last."""
     text = readable(output)
-    if not output.strip(b"\0\r\n"):
-        return State.SILENCE
+    if not re.sub(r"\^[@-_]", "", text).strip(" q\n\t"):
+        return State.SILENCE  # or no more than a terminal's echo of the keys that we press
     odd = sum(not (character.isprintable() or character in "\n\t\x1b") or character == "\ufffd" for character in text)
     if odd > 0.3 * len(text):
         return State.GARBLED

@@ -117,7 +117,7 @@ class _CutOff(LocalTransport):
         self._step()
         return super().run(argv, **options)
 
-    def put(self, local: Path, remote: PurePosixPath) -> None:
+    def put(self, local: Path, remote: PurePosixPath, **options: Any) -> None:
         self._step()
         super().put(local, remote)
 
@@ -163,7 +163,7 @@ class _Counting(LocalTransport):
         self.inputs.append(len(options.get("input", b"")))
         return super().run(argv, **options)
 
-    def put(self, local: Path, remote: PurePosixPath) -> None:
+    def put(self, local: Path, remote: PurePosixPath, **options: Any) -> None:
         self.put_paths.append(remote.relative_to(self.home).as_posix())
         super().put(local, remote)
 
@@ -188,7 +188,7 @@ def test_what_was_damaged_on_the_way_is_sent_again(kitchen: Remote, home: Path, 
     class Damaging(LocalTransport):
         times = 1
 
-        def put(self, local: Path, remote: PurePosixPath) -> None:
+        def put(self, local: Path, remote: PurePosixPath, **options: Any) -> None:
             super().put(local, remote)
             if self.times:
                 self.times -= 1

@@ -31,7 +31,7 @@ def read_model(data: bytes) -> Model:
             outputs = [tensors[i] for i in _numbers(operator.outputs)]
             kind = kinds[max(code.builtinCode, code.deprecatedBuiltinCode)]
             options = operator.builtinOptions if operator.builtinOptions is not None else operator.builtinOptions2
-            ops.append(Op(kind, inputs, outputs, options, code.version, (), (code.customCode, operator)))
+            ops.append(Op(kind, inputs, outputs, options, code.version, kept=(code.customCode, operator)))
         ends = [[tensors[i] for i in _numbers(end)] for end in (subgraph.inputs, subgraph.outputs)]
         graphs.append(Graph(ops, *ends))
     main, signatures = file.subgraphs[0], file.signatureDefs or ()
@@ -119,7 +119,7 @@ class _Writer:
         schema.SubGraphAddInputs(builder, inputs)
         schema.SubGraphAddOutputs(builder, outputs)
         schema.SubGraphAddOperators(builder, operators)
-        return schema.SubGraphEnd(builder), index
+        return int(schema.SubGraphEnd(builder)), index
 
     def _tensor(self, tensor: Tensor, names: bool) -> int:
         builder, schema = self.builder, self.schema
@@ -145,7 +145,7 @@ class _Writer:
         schema.TensorAddHasRank(builder, bool(tensor.shape))
         if packed is not None:
             schema.TensorAddVariantTensors(builder, packed)
-        return schema.TensorEnd(builder)
+        return int(schema.TensorEnd(builder))
 
     def _operator(self, op: Op, index: dict[Tensor, int]) -> int:
         builder, schema = self.builder, self.schema
@@ -177,7 +177,7 @@ class _Writer:
             schema.OperatorAddCustomOptions(builder, program)
         if intermediates is not None:
             schema.OperatorAddIntermediates(builder, intermediates)
-        return schema.OperatorEnd(builder)
+        return int(schema.OperatorEnd(builder))
 
     def _options(self, options: Any) -> int:
         key = (type(options).__name__, repr(sorted(vars(options).items(), key=lambda item: item[0])))
@@ -193,19 +193,19 @@ class _Writer:
             schema.OperatorCodeAddCustomCode(builder, name)
         schema.OperatorCodeAddVersion(builder, version)
         schema.OperatorCodeAddBuiltinCode(builder, code)
-        return schema.OperatorCodeEnd(builder)
+        return int(schema.OperatorCodeEnd(builder))
 
     def _grid(self, grid: Grid) -> int:
         builder, schema = self.builder, self.schema
 
         def make() -> int:
             scale = builder.CreateNumpyVector(grid.scale.astype("<f4"))
-            zero = builder.CreateNumpyVector(grid.zero.astype("<i8"))
+            zero = self._once(("zero", grid.zero.tobytes()), lambda: builder.CreateNumpyVector(grid.zero.astype("<i8")))
             schema.QuantizationParametersStart(builder)
             schema.QuantizationParametersAddScale(builder, scale)
             schema.QuantizationParametersAddZeroPoint(builder, zero)
             schema.QuantizationParametersAddQuantizedDimension(builder, grid.axis)
-            return schema.QuantizationParametersEnd(builder)
+            return int(schema.QuantizationParametersEnd(builder))
 
         return self._once(("grid", grid.scale.tobytes(), grid.zero.tobytes(), grid.axis), make)
 
@@ -220,7 +220,7 @@ class _Writer:
         schema.BufferStart(builder)
         if vector is not None:
             schema.BufferAddData(builder, vector)
-        return schema.BufferEnd(builder)
+        return int(schema.BufferEnd(builder))
 
     def _signature(self, model: Model, index: dict[Tensor, int]) -> int:
         builder, schema = self.builder, self.schema
@@ -239,7 +239,7 @@ class _Writer:
         schema.SignatureDefAddInputs(builder, maps[0])
         schema.SignatureDefAddOutputs(builder, maps[1])
         schema.SignatureDefAddSignatureKey(builder, key)
-        return schema.SignatureDefEnd(builder)
+        return int(schema.SignatureDefEnd(builder))
 
     def _offsets(self, offsets: list[int]) -> int:
         self.builder.StartVector(4, len(offsets), 4)

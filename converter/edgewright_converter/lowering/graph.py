@@ -37,9 +37,7 @@ class Grid:
         return cls(np.array([scale], np.float32), np.array([zero], np.int64))
 
     def same(self, other: "Grid | None") -> bool:
-        return (
-            other is not None and np.array_equal(self.scale, other.scale) and np.array_equal(self.zero, other.zero)
-        )
+        return other is not None and np.array_equal(self.scale, other.scale) and np.array_equal(self.zero, other.zero)
 
 
 @dataclasses.dataclass(eq=False)
@@ -73,17 +71,35 @@ class Op:
     outputs: list[Tensor]
     options: Any = None
     version: int = 1
+    choice: str | None = None  # of the recipe, for its layer
     intermediates: tuple[Tensor, ...] = ()
     kept: Any = None  # a custom operator's name, and the file's own table
+
+    @property
+    def custom(self) -> str | None:
+        """The name of a custom operator."""
+        return self.kept[0].decode() if self.kept and self.kept[0] else None
 
     @property
     def output(self) -> Tensor:
         return self.outputs[0]
 
     def data(self, index: int) -> Array | None:
-        """The constant at this input."""
+        """The constant at this input, None where there is none."""
         tensor = self.inputs[index] if index < len(self.inputs) else None
         return None if tensor is None else tensor.data
+
+    def input(self, index: int) -> Tensor:
+        """An input that is there."""
+        tensor = self.inputs[index]
+        assert tensor is not None
+        return tensor
+
+    def constant(self, index: int) -> Array:
+        """A constant that is there."""
+        data = self.input(index).data
+        assert data is not None
+        return data
 
 
 @dataclasses.dataclass(eq=False)
@@ -114,7 +130,7 @@ class Graph:
     def prune(self) -> None:
         """Drop the operations whose results nobody reads, and put the rest in order."""
         makers = self.makers()
-        ordered: dict[Op, None] = {}
+        ordered: dict[Op, None] = {}  # the walk, from the outputs back
         for output in self.outputs:
             stack: list[tuple[Op, bool]] = [(makers[output], False)] if output in makers else []
             while stack:
@@ -123,18 +139,16 @@ class Graph:
                     ordered[op] = None
                 elif op not in ordered:
                     stack.append((op, True))
-                    needed = [makers[t] for t in op.inputs if t in makers]
+                    needed = [makers[t] for t in op.inputs if t is not None and t in makers]
                     stack += [(maker, False) for maker in reversed(needed) if maker not in ordered]
-        rank = {op: number for number, op in enumerate(self.ops)}
         kept = [op for op in self.ops if op in ordered]
         # The given order stands where it can run; else that of the walk.
         seen: set[Tensor] = set()
         for op in kept:
-            if any(t in makers and t not in seen for t in op.inputs):
+            if any(t is not None and t in makers and t not in seen for t in op.inputs):
                 kept = list(ordered)
                 break
             seen.update(op.outputs)
-        assert len(rank) >= len(kept)
         self.ops = kept
 
     def tensors(self) -> Iterator[Tensor]:

@@ -63,28 +63,34 @@ def fold_biases(graph: Graph) -> None:
     for op in list(graph.ops):
         if op.kind != "ADD" or _activation(op):
             continue
-        constant = next((t for t in op.inputs if t is not None and t.data is not None), None)
-        value = next((t for t in op.inputs if t is not None and t.data is None), None)
+        constant, value = _constant_and_value(op)
         makers, users = graph.makers(), graph.users()
-        if constant is None or value is None or len(users[value]) > 1 or value in graph.outputs or value.range:
+        if (
+            constant is None
+            or constant.data is None
+            or value is None
+            or len(users[value]) > 1
+            or value in graph.outputs
+            or value.range
+        ):
             continue
         maker = makers.get(value)
         target = maker if _dense(maker) else None
         if target is None and maker is not None and maker.kind == "ADD" and not _activation(maker):
             parts = [makers.get(t) for t in maker.inputs if t is not None]
-            dense = [p for p in parts if _dense(p) and len(users[p.output]) == 1 and p.output not in graph.outputs]
-            # The one that reads a slice of a sequence: it will be hoisted.
-            dense.sort(key=lambda p: _kind(makers.get(p.inputs[0])) not in ("UNPACK", "STRIDED_SLICE"))
+            dense = [p for p in parts if p is not None and _dense(p)]
+            dense = [p for p in dense if len(users[p.output]) == 1 and p.output not in graph.outputs]
+            # The one that reads a step of a sequence: it will be hoisted.
+            dense.sort(key=lambda p: _kind(makers.get(p.input(0))) != "UNPACK")
             target = dense[0] if dense else None
         if target is None or _activation(target) or _fixed_range(target.output):
             continue
         width = target.output.shape[-1]
         if constant.data.size not in (1, width) or constant.shape[-1:] not in ((width,), (1,), ()):
             continue
-        bias = target.data(2) if len(target.inputs) > 2 and target.inputs[2] is not None else np.zeros(width, "f4")
-        if bias is None:
+        if len(target.inputs) > 2 and target.inputs[2] is not None and target.data(2) is None:
             continue
-        total = (bias + constant.data.reshape(-1)).astype(np.float32)
+        total = (_bias(target) + constant.data.reshape(-1)).astype(np.float32)
         target.inputs[2:] = [Tensor.constant(constant.name, total)]
         if maker is not target or op.output.range is None:
             target.options.fusedActivationFunction = 0
@@ -100,17 +106,22 @@ def fold_affine(graph: Graph) -> None:
             users = graph.users()
             if op.kind != kind or _activation(op) or op.output in graph.outputs or _fixed_range(op.output):
                 continue
-            constant = next((t for t in op.inputs if t is not None and t.data is not None), None)
-            value = next((t for t in op.inputs if t is not None and t.data is None), None)
+            constant, value = _constant_and_value(op)
             readers = users[op.output]
-            if constant is None or value is None or not readers or not all(_dense(r) for r in readers):
+            if (
+                constant is None
+                or constant.data is None
+                or value is None
+                or not readers
+                or not all(_dense(r) for r in readers)
+            ):
                 continue
             width = op.output.shape[-1]
             if value.shape != op.output.shape or constant.data.size not in (1, width) or constant.dtype != "float32":
                 continue
             if constant.data.size > 1 and constant.shape[-1] != width:
                 continue
-            if any(r.inputs[0] is not op.output or r.data(1).shape[-1] != width for r in readers):
+            if any(r.inputs[0] is not op.output or r.constant(1).shape[-1] != width for r in readers):
                 continue
             vector = np.broadcast_to(constant.data.reshape(-1), (width,))
             for reader in readers:
@@ -120,14 +131,12 @@ def fold_affine(graph: Graph) -> None:
 
 
 def _absorb(dense: Op, vector: Any, kind: str) -> None:
-    weights, old = dense.inputs[1], dense.inputs[2] if len(dense.inputs) > 2 else None
-    assert weights is not None and weights.data is not None
+    name, weights = dense.input(1).name, dense.constant(1)
     if kind == "MUL":
-        dense.inputs[1] = Tensor.constant(weights.name, (weights.data * vector).astype(np.float32))
-        return
-    shift = weights.data.astype(np.float64) @ vector
-    bias = (shift + (old.data if old is not None and old.data is not None else 0)).astype(np.float32)
-    dense.inputs[2:] = [Tensor.constant(f"{weights.name}/bias", bias)]
+        dense.inputs[1] = Tensor.constant(name, (weights * vector).astype(np.float32))
+    else:
+        bias = weights.astype(np.float64) @ vector + _bias(dense)
+        dense.inputs[2:] = [Tensor.constant(f"{name}/bias", bias.astype(np.float32))]
 
 
 def absorb_transposes(graph: Graph) -> None:
@@ -159,7 +168,7 @@ def _turn_operand(graph: Graph, op: Op, side: int, flag: str) -> None:
             op.inputs[0] = _transpose(graph, op, operand, order)
             op.options.adjX = False
         return
-    order = tuple(int(v) for v in maker.data(1))
+    order = tuple(int(v) for v in maker.constant(1))
     turn = getattr(op.options, flag) if side == 0 else order[-1] != len(order) - 1
     if turn:
         op.inputs[side] = _transpose(graph, op, maker.inputs[0], _swapped(order), operand)
@@ -198,7 +207,8 @@ def hoist_over_steps(graph: Graph) -> None:
             for user in users[step]:
                 if _dense(user) and user.inputs[0] is step and len(step.shape) == 2:
                     bias = user.data(2)
-                    key = (user.inputs[1], None if bias is None else bias.tobytes(), _activation(user), user.output.range)
+                    constants = (user.inputs[1], None if bias is None else bias.tobytes())
+                    key = (*constants, _activation(user), user.output.range, user.choice)
                     groups[key].append(user)
         for steps in groups.values():
             source = unpack.inputs[0]
@@ -211,13 +221,14 @@ def hoist_over_steps(graph: Graph) -> None:
             options.fusedActivationFunction, options.keepNumDims = first.options.fusedActivationFunction, True
             place = graph.ops.index(unpack)
             numbers = {output: number for number, output in enumerate(unpack.outputs)}
-            outputs = [Tensor(f"{whole.name}/{n}", whole.shape[1:], "float32", range=whole.range) for n in numbers.values()]
-            for step in steps:
-                number = numbers[step.inputs[0]]  # type: ignore[index]
-                outputs[number] = step.output
-                graph.ops.remove(step)
+            outputs = [
+                Tensor(f"{whole.name}/{n}", whole.shape[1:], "float32", range=whole.range) for n in numbers.values()
+            ]
+            for dense in steps:
+                outputs[numbers[dense.input(0)]] = dense.output
+                graph.ops.remove(dense)
             graph.ops[place:place] = [
-                Op("FULLY_CONNECTED", [source, *first.inputs[1:]], [whole], options),
+                Op("FULLY_CONNECTED", [source, *first.inputs[1:]], [whole], options, choice=first.choice),
                 Op("UNPACK", [whole], outputs, unpack.options),
             ]
 
@@ -235,8 +246,10 @@ def split_before_steps(graph: Graph) -> None:
         kind, shape, count = same.pop()
         if kind != "SPLIT" or shape[-1] * count != source.shape[-1] or shape[:-1] != source.shape[1:-1]:
             continue
-        parts = [Tensor(f"{source.name}/{n}", (*source.shape[:-1], shape[-1]), "float32", range=source.range)
-                 for n in range(count)]
+        parts = [
+            Tensor(f"{source.name}/{n}", (*source.shape[:-1], shape[-1]), "float32", range=source.range)
+            for n in range(count)
+        ]
         made = [_split(source, len(source.shape) - 1, parts)]
         for number, part in enumerate(parts):
             ends = [
@@ -254,7 +267,8 @@ def merge_dense(graph: Graph) -> None:
     groups: dict[Any, list[Op]] = defaultdict(list)
     for op in graph.ops:
         if _dense(op) and op.output not in graph.outputs:
-            groups[(op.inputs[0], _activation(op), op.options.keepNumDims, op.output.range)].append(op)
+            key = (op.inputs[0], _activation(op), op.options.keepNumDims, op.output.range, op.choice)
+            groups[key].append(op)
     for group in groups.values():
         if len(group) > 1:
             _merge(graph, group)
@@ -266,19 +280,19 @@ def _merge(graph: Graph, group: list[Op]) -> None:
     if len(widths) > 1 or len(group) > 4:
         return
     first, width, count = group[0], widths.pop(), len(group)
-    weights = np.concatenate([op.data(1) for op in group])
-    biases = [op.data(2) if op.data(2) is not None else np.zeros(width, np.float32) for op in group]
+    weights = np.concatenate([op.constant(1) for op in group])
     rank = len(first.output.shape)
     joined = Tensor(first.output.name, (*first.output.shape[:-1], count * width), "float32", range=first.output.range)
     dense = Op(
         "FULLY_CONNECTED",
         [
             first.inputs[0],
-            Tensor.constant(first.inputs[1].name, weights),  # type: ignore[union-attr]
-            Tensor.constant(f"{first.output.name}/bias", np.concatenate(biases).astype(np.float32)),
+            Tensor.constant(first.input(1).name, weights),
+            Tensor.constant(f"{first.output.name}/bias", np.concatenate([_bias(op) for op in group])),
         ],
         [joined],
         first.options,
+        choice=first.choice,
     )
     place = graph.ops.index(first)
     axis, ends, steps = rank - 1, [op.output for op in group], [dense]
@@ -299,7 +313,9 @@ def _merge(graph: Graph, group: list[Op]) -> None:
     made = set(steps)
     produced = {t for op in steps for t in op.outputs}
     graph.ops = [
-        op for op in graph.ops if op in made or (op not in gone and not any(output in produced for output in op.outputs))
+        op
+        for op in graph.ops
+        if op in made or (op not in gone and not any(output in produced for output in op.outputs))
     ]
 
 
@@ -323,7 +339,7 @@ def _shared_heads(graph: Graph, group: list[Op]) -> tuple[int, list[Tensor], lis
     reshape, turn = chains[0]
     shape, order = reshape.output.shape, turn.data(1)
     if order is None or any(
-        r.output.shape != shape or t.data(1) is None or tuple(t.data(1)) != tuple(order) for r, t in chains
+        r.output.shape != shape or t.data(1) is None or tuple(t.constant(1)) != tuple(order) for r, t in chains
     ):
         return None
     before = group[0].output.shape
@@ -350,6 +366,16 @@ def _split(value: Tensor, axis: int, outputs: list[Tensor]) -> Op:
     options = schema.SplitOptionsT()
     options.numSplits = len(outputs)
     return Op("SPLIT", [Tensor.constant("axis", np.array(axis, np.int32)), value], outputs, options)
+
+
+def _constant_and_value(op: Op) -> tuple[Tensor | None, Tensor | None]:
+    constant = next((t for t in op.inputs if t is not None and t.data is not None), None)
+    return constant, next((t for t in op.inputs if t is not None and t.data is None), None)
+
+
+def _bias(dense: Op) -> Any:
+    bias = dense.data(2)
+    return np.zeros(dense.output.shape[-1], np.float32) if bias is None else bias
 
 
 def _activation(op: Op) -> int:

@@ -27,16 +27,15 @@ def _version(op: Op) -> int:
             return 5
         return {"int8": 2, "int16": 3, "float16": 3, "int4": 6}.get(first, 1)
     if op.kind == "QUANTIZE":
-        return 2 if first in ("int8", "int16") and output in ("int8", "int16") else 1
+        return 2 if output == "int16" else 1
     if op.kind == "EMBEDDING_LOOKUP":
         return 4 if inputs[1] in ("int8", "int4") else 1
-    if op.kind == "RESHAPE":
-        return 1
     return _INT8.get(op.kind, 2) if "int8" in (first, output) else 1
 
 
-# Where int8 came later than in version 2.
-_INT8 = {"BATCH_MATMUL": 3, "UNPACK": 2, "GELU": 2, "SELECT_V2": 1, "EXPAND_DIMS": 1, "SQUEEZE": 1, "REDUCE_MIN": 2}
+_INT8 = {"REVERSE_V2": 3, "TILE": 3} | dict.fromkeys(
+    "RESHAPE EXPAND_DIMS SQUEEZE SELECT SELECT_V2 HARD_SWISH LEAKY_RELU PRELU ELU GATHER_ND RELU_N1_TO_1".split(), 1
+)  # where it is not version 2 that brought int8
 
 
 def _fully_connected(op: Op, inputs: list[str]) -> int:

@@ -132,6 +132,9 @@ class _Writer:
         name = self._string(tensor.name if names else "")
         quantization = None if tensor.grid is None else self._grid(tensor.grid)
         variants = tensor.kept.variantTensors if tensor.kept is not None else None
+        # Inside of loops some sizes are open, which keeps the delegate's hands off.
+        open_shape = tensor.kept.shapeSignature if tensor.kept is not None else None
+        signature = self._ints(open_shape) if open_shape is not None and len(open_shape) else None
         packed = self._offsets([variant.Pack(builder) for variant in variants]) if variants else None
         schema.TensorStart(builder)
         schema.TensorAddShape(builder, shape)
@@ -142,7 +145,9 @@ class _Writer:
             schema.TensorAddQuantization(builder, quantization)
         if tensor.variable:
             schema.TensorAddIsVariable(builder, True)
-        schema.TensorAddHasRank(builder, bool(tensor.shape))
+        schema.TensorAddHasRank(builder, bool(tensor.shape) if tensor.kept is None else tensor.kept.hasRank)
+        if signature is not None:
+            schema.TensorAddShapeSignature(builder, signature)
         if packed is not None:
             schema.TensorAddVariantTensors(builder, packed)
         return int(schema.TensorEnd(builder))

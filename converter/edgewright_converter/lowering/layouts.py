@@ -34,7 +34,6 @@ _BETWEEN = frozenset(
     "REDUCE_MAX HARD_SWISH LOGISTIC RESIZE_NEAREST_NEIGHBOR RESIZE_BILINEAR STRIDED_SLICE SLICE FULLY_CONNECTED SOFTMAX".split()
 )
 _BITS = {"float32": 32, "int8": 8, "int4": 4}
-_PER_CHANNEL_DENSE = (2, 17)  # in fully integer layers; earlier kernels read the first scale alone
 
 
 def lay_out(
@@ -78,7 +77,8 @@ def lay_out(
             ranges,
             chosen=lambda op: op in region,
             bits=bits,
-            per_channel=lambda op: op.kind != "FULLY_CONNECTED" or runtime >= _PER_CHANNEL_DENSE,
+            # The Edge TPU's compiler asks for one scale in a dense layer; tflite-runtime 2.14 reads them all.
+            per_channel=lambda op: op.kind != "FULLY_CONNECTED" or not target.edgetpu,
             int8_ends=quantize.border == "int8",
         )
     elif region:

@@ -7,6 +7,7 @@ import numpy as np
 from .fileformat import write_model
 from .graph import Array, Grid, Model, Tensor
 
+_NOTHING = 1e-30  # float32 has no scale below
 Ranges = dict[Tensor, tuple[float, float]]
 
 
@@ -39,7 +40,7 @@ def measure(model: Model, samples: Iterable[Mapping[str, Array]]) -> Ranges:
 def activation_grid(low: float, high: float) -> Grid:
     """256 steps over a range that holds 0, the zero on one of them (as TensorFlow's fake_quant nudges it)."""
     low, high = min(low, 0.0), max(high, 0.0)
-    if high == low:
+    if high - low < _NOTHING:
         return Grid.single(1.0 / 255, -128 if low == 0 else 127)
     scale = (high - low) / 255
     zero = int(np.clip(np.floor(-low / scale + 0.5), 0, 255)) - 128

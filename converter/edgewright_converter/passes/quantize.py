@@ -25,7 +25,7 @@ class Quantize:
     """mode: see above. border: the dtype of the model's float inputs and outputs; token ids stay int32 either way."""
 
     use: ClassVar[str] = "quantize"
-    last: ClassVar[bool] = True
+    before: ClassVar[tuple[str, ...]] = ()
 
     mode: str
     border: str = "float"

@@ -27,7 +27,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
-_MASKED_BELOW = 12.0  # e^-12 is less than half a step of an int16 softmax
+MASKED_BELOW = 12.0  # e^-12 is less than half a step of an int16 softmax
 
 
 @contextmanager
@@ -137,7 +137,7 @@ def _is_last(axis: Any, x: Any) -> bool:
 def _fill(scores: Any, mask: Any) -> Any:
     import tensorflow as tf
 
-    return tf.where(mask, scores, tf.reduce_min(scores, -1, keepdims=True) - _MASKED_BELOW)
+    return tf.where(mask, scores, tf.reduce_min(scores, -1, keepdims=True) - MASKED_BELOW)
 
 
 def _apply_masks(_: Callable[..., Any]) -> Callable[..., Any]:
@@ -172,13 +172,13 @@ def _cell(original: Callable[..., Any]) -> Callable[..., Any]:
         state = tf.get_static_value(states[-1] if isinstance(states, list | tuple) else states)
         if state is None or state.any():
             return original(self, inputs, states, training)
-        with patch.object(numpy, "split", _slices):
+        with patch.object(numpy, "split", slices):
             return original(self, inputs, states, training)
 
     return call
 
 
-def _slices(x: Any, count: int, axis: int = 0) -> list[Any]:
+def slices(x: Any, count: int, axis: int = 0) -> list[Any]:
     import tensorflow as tf
 
     axis %= len(x.shape)

@@ -35,7 +35,7 @@ def test_reads_every_key() -> None:
 
 def test_built_in_recipes_cover_every_mode_under_their_own_names() -> None:
     recipes = {name: Recipe.load(name) for name in builtin_recipes()}
-    assert set(recipes) == {*MODES, "int8-full"}
+    assert set(recipes) == {*MODES, "int8-full", "int8-qat"}
     assert all(recipe.name == name for name, recipe in recipes.items())
     assert {recipe.quantize.mode for recipe in recipes.values()} == set(MODES)
     assert recipes["int8-full"].quantize.border == "int8"
@@ -61,7 +61,7 @@ def test_a_recipe_given_as_such_is_taken_as_it_is() -> None:
         ('[[passes]]\nuse = "quantize"\nmode = "int4"', 3, "mode must be one of"),
         ('[[passes]]\nuse = "quantize"', 2, "mode is missing"),
         ('[[passes]]\nmode = "int8"', 1, "unknown pass None"),
-        ('[[passes]]\nuse = "prune"', 2, "unknown pass 'prune': known are quantize"),
+        ('[[passes]]\nuse = "prune"', 2, "unknown pass 'prune': known are qat, quantize"),
         ('[[passes]]\nuse = "quantize"\nmode = "float16"\nborder = "int8"', 4, 'goes with mode = "int8"'),
         (
             '[[passes]]\nuse = "quantize"\nmode = "int8"\n[[passes]]\nuse = "quantize"\nmode = "float16"\nborder = "x"',

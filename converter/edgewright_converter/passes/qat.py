@@ -101,8 +101,8 @@ def _settings(
 ) -> Any:
     from ..fakequant.attach import Settings
 
-    # A dynamically quantized dense layer with scales per channel is FULLY_CONNECTED version 12, of 2.17.
-    per_tensor = quantize.mode == "dynamic-int8" and version_key(target.runtime) < (2, 17)
+    # Before 2.17, kernels of dense layers read the first scale alone.
+    per_tensor = version_key(target.runtime) < (2, 17)
     return Settings(weight_bits, activation_bits, leave, per_tensor)
 
 

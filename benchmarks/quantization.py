@@ -142,7 +142,9 @@ def run_graph(frozen: Any, x: Any) -> Any:
     def serve(tensor: Any) -> Any:
         return tf.graph_util.import_graph_def(graph, {frozen.input_tensors[0]: tensor}, list(frozen.output_tensors))[0]
 
-    call = tf.function(serve, autograph=False, input_signature=[tf.TensorSpec((1, *x.shape[1:]), frozen.inputs[0].dtype)])
+    call = tf.function(
+        serve, autograph=False, input_signature=[tf.TensorSpec((1, *x.shape[1:]), frozen.inputs[0].dtype)]
+    )
     return np.concatenate([call(tf.constant(row[None])).numpy() for row in x])
 
 
@@ -197,7 +199,9 @@ def sqnr(signal: Any, found: Any) -> float:
 def show(rows: list[Row]) -> bool:
     """Print the model's table; whether int8 after training keeps what the float model has."""
     floats = rows[0]
-    print(f"\n| {floats.model} | bytes | / float32 | score | on 2.14 | same | dB |\n|---|---:|---:|---:|---:|---:|---:|")
+    print(
+        f"\n| {floats.model} | bytes | / float32 | score | on 2.14 | same | dB |\n|---|---:|---:|---:|---:|---:|---:|"
+    )
     kept = True
     for row in rows:
         if row.score is None:

@@ -33,7 +33,9 @@ def train_model(name: str, folder: Path, quick: bool) -> None:
         data = {key: value[: max(256, len(value) // 10)] for key, value in data.items()}
         epochs = 1
     steps = epochs * (len(data["x_train"]) // 64 + 1)
-    schedule = keras.optimizers.schedules.CosineDecay(rate / 10, steps, 0.01, warmup_target=rate, warmup_steps=steps // 10)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        rate / 10, steps, 0.01, warmup_target=rate, warmup_steps=steps // 10
+    )
     logits = model.layers[-1].activation.__name__ == "linear"
     model.compile(keras.optimizers.Adam(schedule), keras.losses.SparseCategoricalCrossentropy(from_logits=logits))
     model.fit(data["x_train"], data["y_train"], batch_size=64, epochs=epochs, verbose=0)

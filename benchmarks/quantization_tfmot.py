@@ -1,6 +1,6 @@
 """Run by benchmarks/quantization.py in an environment of TFMOT and Keras 2: the picture model's twin, trained by TFMOT.
 
-    python quantization_tfmot.py WEIGHTS.npz DATA.npz OUT.tflite
+python quantization_tfmot.py WEIGHTS.npz DATA.npz OUT.tflite
 """
 
 import os

@@ -32,7 +32,8 @@ ROOT = Path(__file__).parents[1]
 TFLITE = ROOT / ".venv-tflite" / "bin" / "python"
 TEST_SAMPLES = 2000  # the most that are scored
 POINTS, PERPLEXITY, FOUR_BITS = 0.003, 1.01, 0.01
-OURS = ("float32", "int8", "int8-qat", "int8-qat for 2.14", "4-bit-qat")
+QAT = {"int8-qat": "int8", "int8-qat for 2.14": "int8", "int8-fast-qat": "int8-fast", "int4-qat": "int4"}
+OURS = ("float32", "int8-fast", "int8", "int4", *QAT)
 
 
 @dataclass(frozen=True)
@@ -123,9 +124,7 @@ def ours(path: Path, data: dict[str, Any], way: str, quick: bool) -> tuple[bytes
     from edgewright_converter.recipe import Recipe
     from edgewright_converter.targets import get_target
 
-    recipe = Recipe.load({"4-bit-qat": "int8-qat", "int8-qat for 2.14": "int8-qat"}.get(way, way))
-    if way == "4-bit-qat":
-        recipe = Recipe("four-bits", (Qat(weights=4), Quantize("int8")))
+    recipe = Recipe("trained", (Qat(), Quantize(QAT[way]))) if way in QAT else Recipe.load(way)
     target = get_target("local-tflite" if way.endswith("2.14") else "local")
     request = Request(str(path), from_mapping(data), recipe, target, 1, {}, None, None, False, seed=0)
     steps = Steps(lambda step, share: None, tuple(p.use for p in recipe.model_passes))

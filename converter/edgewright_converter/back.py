@@ -54,7 +54,7 @@ def finish(prepared: Prepared, request: Request, steps: Steps) -> Finished:
         outputs=outputs,
         golden=golden,
         difference=apart,
-        outcomes=(outcome,),
+        outcomes=(*prepared.outcomes, outcome),
         versions=_versions(),
         seconds=steps.end(),
     )

@@ -8,7 +8,7 @@ them. A function returns such a dict, or tf.data pipelines as model.fit takes th
 import difflib
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,16 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True)
 class Dataset:
-    """x_*: input name → (samples, *shape); the name "" stands for a model's only input. y_*: (samples, …) or None."""
+    """x_*: input name → (samples, *shape); the name "" stands for a model's only input. y_*: (samples, …) or None.
+
+    pipeline: the tf.data pipeline that x_train and y_train are the beginning of, where the user gave one with labels.
+    """
 
     x_train: dict[str, Array] = field(default_factory=dict)
     y_train: Array | None = None
     x_test: dict[str, Array] = field(default_factory=dict)
     y_test: Array | None = None
+    pipeline: Any = None
 
 
 def load_data(source: Any, tokenizer: Tokenizer | None, labels: list[str] | None) -> Dataset:
@@ -61,7 +65,8 @@ def load_data(source: Any, tokenizer: Tokenizer | None, labels: list[str] | None
             raise InputError(
                 f"Data file {path} is of no known kind: expected .npz, {', '.join(TABLE_SUFFIXES)} or file.py:function."
             )
-    return from_mapping(_unroll_pipelines(source), tokenizer, labels)
+    dataset = from_mapping(_unroll_pipelines(source), tokenizer, labels)
+    return dataset if dataset.y_train is None else replace(dataset, pipeline=_training_pipeline(source))
 
 
 def from_mapping(source: Any, tokenizer: Tokenizer | None = None, labels: list[str] | None = None) -> Dataset:
@@ -143,6 +148,11 @@ def _read_npz(path: Path) -> dict[str, Array]:
         raise InputError(
             f"Data file {path} is no readable .npz of plain arrays ({error}): save it again with numpy.savez."
         ) from error
+
+
+def _training_pipeline(source: Any) -> Any:
+    pipeline = source.get("train") if isinstance(source, Mapping) else source
+    return pipeline if hasattr(pipeline, "as_numpy_iterator") else None
 
 
 def _unroll_pipelines(source: Any) -> Any:

@@ -43,7 +43,7 @@ def fit(data: Dataset, inputs: tuple[InputSpec, ...], classes: int | None, seed:
 
     Raises InputError with a sentence that names the array.
     """
-    train, test = _fit_inputs(data.x_train, inputs, "x_train"), _fit_inputs(data.x_test, inputs, "x_test")
+    train, test = fit_inputs(data.x_train, inputs, "x_train"), fit_inputs(data.x_test, inputs, "x_test")
     fit_labels(data.y_train, len(train[0]) if train else 0, classes, "y_train")
     truth = fit_labels(data.y_test, len(test[0]) if test else 0, classes, "y_test")
     rng = np.random.default_rng(seed)
@@ -80,7 +80,8 @@ def _random_samples(inputs: tuple[InputSpec, ...], rng: np.random.Generator) -> 
     return tuple(samples)
 
 
-def _fit_inputs(arrays: dict[str, Array], inputs: tuple[InputSpec, ...], part: str) -> tuple[Array, ...]:
+def fit_inputs(arrays: dict[str, Array], inputs: tuple[InputSpec, ...], part: str) -> tuple[Array, ...]:
+    """In the order and dtypes of the inputs; () where there are none. Raises InputError. part: e.g. "x_train"."""
     if not arrays:
         return ()
     names = [spec.name for spec in inputs]

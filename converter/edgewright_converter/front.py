@@ -1,6 +1,7 @@
-"""The first half of a conversion, wherever Keras is: load, trace, and ask Keras for the answers to compare with."""
+"""The first half of a conversion, wherever Keras is: load, change, trace, and ask Keras what it answers."""
 
-from contextlib import nullcontext
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,11 +9,13 @@ import numpy as np
 from edgewright_runtime.errors import InputError
 from edgewright_runtime.text import Tokenizer
 
+from .change import change, scope
 from .data import Array, Dataset, load_data
 from .export import freeze
 from .fitting import fit, predicted
 from .interface import Interface, interface_of
 from .job import Prepared, Request, Steps
+from .outcome import Outcome
 from .plain import full_precision
 
 _MANY = 128  # samples that Keras answers at once
@@ -28,11 +31,17 @@ def prepare(model: Any, request: Request, steps: Steps) -> Prepared:
         from .load import load_model
 
         assert request.source is not None
-        model = load_model(request.source, request.trust)
+        with scope(request.recipe):
+            model = load_model(request.source, request.trust, compiled=bool(request.recipe.model_passes))
     import keras
 
-    with full_precision(model) if isinstance(model, keras.Model) else nullcontext():
-        return _trace(model, data, tokenizer, request, steps)
+    with ExitStack() as undo:
+        outcomes: tuple[Outcome, ...] = ()
+        if request.recipe.model_passes:
+            model, outcomes = change(model, data, request, steps, undo)
+        if isinstance(model, keras.Model):
+            undo.enter_context(full_precision(model))
+        return replace(_trace(model, data, tokenizer, request, steps), outcomes=outcomes)
 
 
 def _trace(model: Any, data: Dataset, tokenizer: Tokenizer | None, request: Request, steps: Steps) -> Prepared:

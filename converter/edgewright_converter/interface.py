@@ -21,13 +21,14 @@ _EDGE_DTYPES = ("float32", "int8", "uint8", "int16", "int32", "int64", "bool")
 class Interface:
     """call: a list of tensors in the order of inputs → (name, tensor) of each output; weight_bytes: of all weights.
 
-    batched: whether call takes any batch, not only that of inputs.
+    batched: whether call takes any batch, not only that of inputs. pack: the same list → what the model takes.
     """
 
     inputs: tuple[InputSpec, ...]
     call: Callable[[list[Any]], list[tuple[str, Any]]]
     weight_bytes: int
     batched: bool
+    pack: Callable[[list[Any]], Any]
 
 
 def interface_of(model: Any, batch: int, shapes: Shapes, data: Dataset) -> Interface:
@@ -52,11 +53,14 @@ def interface_of(model: Any, batch: int, shapes: Shapes, data: Dataset) -> Inter
         output_names = None
     inputs = _settle([(name, tuple(t.shape), t.dtype) for name, t in wanted], batch, shapes, data)
 
+    def pack(tensors: list[Any]) -> Any:
+        return keras.tree.pack_sequence_as(structure, tensors)
+
     def call(tensors: list[Any]) -> list[tuple[str, Any]]:
-        result = model(keras.tree.pack_sequence_as(structure, tensors), training=False)
+        result = model(pack(tensors), training=False)
         return _named(result, output_names or ["output"] * len(keras.tree.flatten(result)))
 
-    return Interface(inputs, call, _bytes(model.weights), batched=all(t.shape[0] is None for _, t in wanted))
+    return Interface(inputs, call, _bytes(model.weights), all(t.shape[0] is None for _, t in wanted), pack)
 
 
 def _bytes(variables: list[Any]) -> int:
@@ -122,11 +126,14 @@ def _saved_model(model: Any, batch: int, shapes: Shapes, data: Dataset) -> Inter
     wanted = [(name, tuple(spec.shape), spec.dtype.name) for name, spec in specs.items()]
     inputs = _settle(wanted, batch, shapes, data)
 
+    def pack(tensors: list[Any]) -> Any:
+        return dict(zip(specs, tensors, strict=True))
+
     def call(tensors: list[Any]) -> list[tuple[str, Any]]:
-        return _named(function(**dict(zip(specs, tensors, strict=True))), [""] * len(function.structured_outputs))
+        return _named(function(**pack(tensors)), [""] * len(function.structured_outputs))
 
     batched = all(shape[0] is None for _, shape, _ in wanted)
-    return Interface(inputs, call, _bytes(list(function.variables)), batched)
+    return Interface(inputs, call, _bytes(list(function.variables)), batched, pack)
 
 
 def _settle(

@@ -3,6 +3,7 @@
 Keras' safe mode stays on: a file with Lambda layers holds Python code that loading would run, so it takes `trust`.
 """
 
+import contextlib
 import re
 import zipfile
 from pathlib import Path
@@ -48,8 +49,11 @@ def kind_of(source: str | Path) -> str:
     raise InputError(f"{path} is no model that edgewright knows: {_WAYS}.")
 
 
-def load_model(source: str, trust: bool) -> Any:
-    """A keras.Model, or for a SavedModel the loaded object. Raises ModelError with the remedy."""
+def load_model(source: str, trust: bool, compiled: bool = False) -> Any:
+    """A keras.Model, or for a SavedModel the loaded object. Raises ModelError with the remedy.
+
+    compiled: with its loss and optimizer, where it was saved with them and they are known here.
+    """
     kind = kind_of(source)
     if kind == "savedmodel":
         import tensorflow as tf
@@ -65,6 +69,9 @@ def load_model(source: str, trust: bool) -> Any:
     try:
         # Keras saves its operations into an .h5 under names that it does not look up there.
         own = _operations() if kind == "h5" else None
+        if compiled:
+            with contextlib.suppress(Exception):  # a loss of the user's own: the model without it is tried below
+                return keras.models.load_model(_with_suffix(source, kind), own, safe_mode=not trust)
         return keras.models.load_model(_with_suffix(source, kind), own, compile=False, safe_mode=not trust)
     except EdgewrightError:
         raise

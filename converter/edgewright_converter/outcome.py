@@ -13,11 +13,31 @@ class Skipped:
 
 
 @dataclass(frozen=True)
+class LayerOutcome:
+    """What a pass did to one layer. None: does not apply, or was not measured.
+
+    kind: the layer's class; weight_bits, activation_bits: 4, 8 or 16; low, high: the range of its output; sqnr_db: how
+    far its output is from the float model's, with all layers before it quantized too; alone_db: how far the *model's*
+    output is from the float model's where this layer alone is quantized. Both 10·log10(signal²/error²): more is better.
+    """
+
+    name: str
+    kind: str
+    weight_bits: int | None = None
+    activation_bits: int | None = None
+    low: float | None = None
+    high: float | None = None
+    sqnr_db: float | None = None
+    alone_db: float | None = None
+
+
+@dataclass(frozen=True)
 class Outcome:
     """The record of one pass. None: not measured, e.g. accuracy without labelled test data.
 
-    weight_bytes_before: the weights as Keras holds them; weight_bytes_after: the constants in the flatbuffer.
-    accuracy_*: fraction of x_test whose largest output is the label.
+    weight_bytes_before: the weights as Keras holds them; weight_bytes_after: the same after a pass on the Keras model,
+    the constants in the flatbuffer after `quantize`. accuracy_*: fraction of x_test whose largest output is the label;
+    loss_*: mean cross-entropy on x_test in nats per label. layers: a table; hints: sentences on what to do about it.
     """
 
     use: str
@@ -27,11 +47,18 @@ class Outcome:
     accuracy_before: float | None = None
     accuracy_after: float | None = None
     skipped: tuple[Skipped, ...] = ()
+    loss_before: float | None = None
+    loss_after: float | None = None
+    layers: tuple[LayerOutcome, ...] = ()
+    hints: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; `from_dict` turns them back."""
-        return {**asdict(self), "skipped": [asdict(entry) for entry in self.skipped]}
+        lists = {key: [asdict(entry) for entry in getattr(self, key)] for key in ("skipped", "layers")}
+        return {**asdict(self), **lists, "hints": list(self.hints)}
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> "Outcome":
-        return cls(**{**document, "skipped": tuple(Skipped(**entry) for entry in document["skipped"])})
+        skipped = tuple(Skipped(**entry) for entry in document["skipped"])
+        layers = tuple(LayerOutcome(**entry) for entry in document.get("layers", ()))
+        return cls(**{**document, "skipped": skipped, "layers": layers, "hints": tuple(document.get("hints", ()))})

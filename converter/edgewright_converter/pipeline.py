@@ -12,7 +12,6 @@ from edgewright_runtime.hashing import hash_file, sha256_hex
 from edgewright_runtime.manifest import NAME, Manifest
 from edgewright_runtime.text import Tokenizer
 
-from .data import Dataset
 from .edgetpu.compiler import PROGRAM, Compiled, available, compile_model, keeps_ends
 from .errors import ConversionError
 from .interface import Shapes
@@ -78,10 +77,11 @@ def convert(
         kind_of(model)  # refuse what is no model before anything else
     if batch < 1:
         raise InputError(f"batch is {batch}: expected 1 or more.")
-    if chosen.quantize.needs_data and data is None:
+    if chosen.needs_data and data is None:
+        trains = ", ".join(p.use for p in chosen.model_passes if p.needs_data)
         raise InputError(
-            f"The recipe {chosen.name} measures its scales on data, and none was given: "
-            "give some (--data), or use dynamic-int8, which needs none."
+            f"The recipe {chosen.name} {f'trains the model ({trains})' if trains else 'measures its scales on data'}, "
+            "and none was given: give some (--data), or use dynamic-int8, which needs none."
         )
     name = _name(model, name)
     path = _writable(Path(output if output is not None else f"{name}.ewb"))
@@ -105,14 +105,15 @@ def convert(
         from .front import prepare
 
         _require_keras(model)
-        steps = Steps(tell)
+        steps = Steps(tell, tuple(p.use for p in chosen.model_passes))
         prepared = prepare(model, request, steps)
         seconds = steps.end()
         request = replace(request, data=None)  # the child has no use for it, and a pipeline cannot go there
-    elif data is not None and not isinstance(data, str | Path | Dataset):
+    elif data is not None and not isinstance(data, str | Path):
         from .data import load_data
 
-        request = replace(request, data=load_data(data, words, list(request.labels) if request.labels else None))
+        dataset = load_data(data, words, list(request.labels) if request.labels else None)
+        request = replace(request, data=replace(dataset, pipeline=None))  # which no other process can read
     finished: Finished = run_isolated(_convert_in_child, (request, prepared), timeout_s, tell)
     digest = sha256_hex(prepared.frozen.graph) if prepared is not None else hash_source(str(model))
     edgetpu = _for_edgetpu(finished.model) if board.edgetpu else None
@@ -137,7 +138,7 @@ def _for_edgetpu(model: bytes) -> Compiled | str:
 
 
 def _convert_in_child(request: Request, prepared: Prepared | None, tell: Progress) -> Finished:
-    steps = Steps(tell)
+    steps = Steps(tell, tuple(p.use for p in request.recipe.model_passes))
     if prepared is None:
         from .front import prepare
 

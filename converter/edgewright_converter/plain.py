@@ -39,7 +39,7 @@ from .targets import Target
 
 _UNROLLED = 64
 _MINUS_INFINITY = 1e7  # what the smallest step of a quantized mask still holds, and no score reaches
-_MASKED_BELOW = 12.0  # e^-12 is less than half a step of an int16 softmax
+MASKED_BELOW = 12.0  # e^-12 is less than half a step of an int16 softmax
 
 
 def unrolled_steps(mode: str, target: Target) -> float:
@@ -170,7 +170,7 @@ def _is_last(axis: Any, x: Any) -> bool:
 def _fill(scores: Any, mask: Any) -> Any:
     import tensorflow as tf
 
-    return tf.where(mask, scores, tf.reduce_min(scores, -1, keepdims=True) - _MASKED_BELOW)
+    return tf.where(mask, scores, tf.reduce_min(scores, -1, keepdims=True) - MASKED_BELOW)
 
 
 def _unroll(original: Callable[..., Any], steps: float) -> Callable[..., Any]:
@@ -228,13 +228,13 @@ def _cell(original: Callable[..., Any]) -> Callable[..., Any]:
         state = tf.get_static_value(states[-1] if isinstance(states, list | tuple) else states)
         if state is None or state.any():
             return original(self, inputs, states, training)
-        with patch.object(numpy, "split", _slices):
+        with patch.object(numpy, "split", slices):
             return original(self, inputs, states, training)
 
     return call
 
 
-def _slices(x: Any, count: int, axis: int = 0) -> list[Any]:
+def slices(x: Any, count: int, axis: int = 0) -> list[Any]:
     import tensorflow as tf
 
     axis %= len(x.shape)

@@ -26,6 +26,7 @@ from edgewright_runtime.manifest import NAME
 
 from .errors import RecipeError
 from .passes import PASSES, Pass
+from .passes.base import ModelPass
 from .passes.quantize import Quantize
 from .targets import get_target
 
@@ -60,16 +61,27 @@ class Recipe:
             )
         if self.target is not None:
             get_target(self.target)
-        for earlier, later in zip(self.passes, self.passes[1:], strict=False):
-            if earlier.last:
-                raise RecipeError(
-                    f"Pass {later.use!r} cannot follow {earlier.use!r}: nothing can, so put it last and once."
-                )
+        for index, earlier in enumerate(self.passes):
+            for later in self.passes[index + 1 :]:
+                if later.use not in earlier.before:
+                    followers = ", ".join(earlier.before)
+                    remedy = f"only {followers} can" if followers else "nothing can, so put it last and once"
+                    raise RecipeError(f"Pass {later.use!r} cannot follow {earlier.use!r}: {remedy}.")
 
     @property
     def quantize(self) -> Quantize:
         """How the numbers are stored: float32 where no pass says otherwise."""
         return next((p for p in self.passes if isinstance(p, Quantize)), Quantize("float32"))
+
+    @property
+    def model_passes(self) -> tuple[ModelPass, ...]:
+        """The passes that change the Keras model, in their order."""
+        return tuple(p for p in self.passes if not isinstance(p, Quantize))  # type: ignore[misc]
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether any pass has to see samples."""
+        return any(p.needs_data for p in self.passes)
 
     def to_dict(self) -> dict[str, Any]:
         """The same shape as the TOML document."""
@@ -179,6 +191,10 @@ def _refuse_unknown(place: "_Place", entry: dict[str, Any], known: Iterable[str]
 
 def _typed(place: "_Place", key: str, value: Any, kind: str) -> Any:
     kind = kind.removesuffix(" | None")
+    if kind == "tuple[str, ...]":
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise place.error(f"{key} must be a list of strings, not {value!r}", key)
+        return tuple(value)
     if kind == "Mapping[str, str]":
         if not isinstance(value, dict) or not all(isinstance(entry, str) for entry in value.values()):
             raise place.error(f'{key} must be a table of strings like {{ "dense_*" = "float32" }}, not {value!r}', key)

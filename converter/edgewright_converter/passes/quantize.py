@@ -33,7 +33,7 @@ class Quantize:
     """
 
     use: ClassVar[str] = "quantize"
-    last: ClassVar[bool] = True
+    before: ClassVar[tuple[str, ...]] = ()
 
     mode: str
     border: str = "float"

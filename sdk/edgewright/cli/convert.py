@@ -6,7 +6,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from .check import print_findings
-from .common import complete_targets, json_option, print_json, progress_bar
+from .common import complete_targets, json_option, print_json, progress_bar, stdout
 
 
 def _complete_recipes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -112,14 +112,13 @@ def convert(
             manifest=conversion.manifest.to_document(),
         )
         return
+    from .tables import outcome_parts
+
     size_bytes = conversion.path.stat().st_size
     click.echo(f"{conversion.path}: {size_bytes:,} bytes, differs from Keras by {conversion.difference:.2g}")
     for outcome in conversion.outcomes:
-        click.echo(f"  {outcome.use}: weights {outcome.weight_bytes_before:,} → {outcome.weight_bytes_after:,} bytes")
-        if outcome.accuracy_before is not None and outcome.accuracy_after is not None:
-            click.echo(f"  accuracy {outcome.accuracy_before:.4f} → {outcome.accuracy_after:.4f}")
-        for skipped in outcome.skipped:
-            click.echo(f"  {skipped.what} left alone: {skipped.reason}")
+        for part in outcome_parts(outcome):
+            stdout().print(part)
     if isinstance(conversion.edgetpu, str):
         click.echo(f"  {conversion.edgetpu}", err=True)
     elif conversion.edgetpu is not None:

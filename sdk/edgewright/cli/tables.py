@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from edgewright.inspect import Inspection
     from edgewright.sections import Section
     from edgewright_converter.flatbuffer import Flatbuffer, Tensor
+    from edgewright_converter.outcome import Outcome
     from edgewright_converter.targets import Target
 
 
@@ -53,6 +54,7 @@ def inspection(report: "Inspection", tensors: bool) -> Iterator[RenderableType]:
     """What ``inspect`` shows, part by part."""
     if report.bundle is not None:
         yield _bundle(report)
+        yield from _outcomes(report)
     for name, flatbuffer in report.flatbuffers.items():
         yield Text(f"\n{name}", "bold")
         yield _ends(flatbuffer)
@@ -91,6 +93,41 @@ def targets_table(targets: "Iterable[Target]") -> Table:
         facts = (target.python, target.glibc, target.memory_mb)
         table.add_row(*map(Text, words), *("" if fact is None else str(fact) for fact in facts))
     return table
+
+
+def outcome_parts(outcome: "Outcome") -> Iterator[RenderableType]:
+    """What one pass did: bytes, accuracy, its table of layers, where the error comes from, what was left alone."""
+    before, after = outcome.weight_bytes_before, outcome.weight_bytes_after
+    yield Text(f"  {outcome.use}: weights {f'{before:,} → {after:,}' if before != after else f'{after:,}'} bytes")
+    if outcome.accuracy_before is not None and outcome.accuracy_after is not None:
+        yield Text(f"  accuracy {outcome.accuracy_before:.4f} → {outcome.accuracy_after:.4f}")
+    if outcome.loss_before is not None and outcome.loss_after is not None:
+        yield Text(f"  cross-entropy {outcome.loss_before:.4f} → {outcome.loss_after:.4f}")
+    if outcome.layers:
+        table = _table(["  layer", "kind"], ["weights", "activations", "range", "SQNR dB", "alone dB"])
+        for row in outcome.layers:
+            ends = None if row.low is None or row.high is None else f"{row.low:.4g} … {row.high:.4g}"
+            bits = [f"int{b}" if b else None for b in (row.weight_bits, row.activation_bits)]
+            decibels = [None if db is None else f"{db:.1f}" for db in (row.sqnr_db, row.alone_db)]
+            table.add_row(Text(f"  {row.name}"), Text(row.kind), *(cell or "" for cell in (*bits, ends, *decibels)))
+        yield table
+    for sentence in outcome.hints:
+        yield Text(f"  {sentence}")
+    for skipped in outcome.skipped:
+        yield Text(f"  {skipped.what} left alone: {skipped.reason}")
+
+
+def _outcomes(report: "Inspection") -> Iterator[RenderableType]:
+    """Of the passes that made a bundle."""
+    from edgewright_converter.outcome import Outcome
+
+    assert report.bundle is not None
+    for document in report.bundle.manifest.provenance.get("outcomes", ()):
+        try:
+            parts = list(outcome_parts(Outcome.from_dict(document)))
+        except (AttributeError, KeyError, TypeError, ValueError):
+            parts = [Text("  the outcome of a pass, in a form that this version does not know", "dim")]
+        yield from parts
 
 
 def _bundle(report: "Inspection") -> RenderableType:

@@ -35,7 +35,7 @@ def test_reads_every_key() -> None:
 
 def test_built_in_recipes_cover_every_mode_under_their_own_names() -> None:
     recipes = {name: Recipe.load(name) for name in builtin_recipes()}
-    assert set(recipes) == {*MODES, "int8-full"}
+    assert set(recipes) == {*MODES, "int8-full", "int8-qat"}
     assert all(recipe.name == name for name, recipe in recipes.items())
     assert {recipe.quantize.mode for recipe in recipes.values()} == set(MODES)
     assert recipes["int8-full"].quantize.border == "int8"
@@ -61,7 +61,7 @@ def test_a_recipe_given_as_such_is_taken_as_it_is() -> None:
         ('[[passes]]\nuse = "quantize"\nmode = "int4"', 3, "mode must be one of"),
         ('[[passes]]\nuse = "quantize"', 2, "mode is missing"),
         ('[[passes]]\nmode = "int8"', 1, "unknown pass None"),
-        ('[[passes]]\nuse = "prune"', 2, "unknown pass 'prune': known are quantize"),
+        ('[[passes]]\nuse = "prune"', 2, "unknown pass 'prune': known are qat, quantize"),
         ('[[passes]]\nuse = "quantize"\nmode = "float16"\nborder = "int8"', 4, 'goes with mode = "int8"'),
         (
             '[[passes]]\nuse = "quantize"\nmode = "int8"\n[[passes]]\nuse = "quantize"\nmode = "float16"\nborder = "x"',
@@ -99,6 +99,34 @@ def test_the_file_is_the_name_where_none_is_given(tmp_path: Path) -> None:
     path = tmp_path / "garden.toml"
     path.write_text('[[passes]]\nuse = "quantize"\nmode = "int8"\n')
     assert Recipe.load(path).name == "garden"
+
+
+def test_options_of_a_training_pass_are_read_and_checked() -> None:
+    text = """
+[[passes]]
+use = "qat"
+epochs = 3
+learning_rate = 1e-4
+leave = ["classes", "block_0/*"]
+[[passes]]
+use = "quantize"
+mode = "int4"
+"""
+    recipe = parse_recipe(text, "a.toml")
+    (qat,) = recipe.model_passes
+    assert qat == PASSES["qat"](epochs=3, learning_rate=1e-4, leave=("classes", "block_0/*"))
+    assert recipe.needs_data
+    for wrong, says in [
+        ("leave = 3", "a.toml:6: leave must be a list of strings, not 3"),
+        ('observer = "mean"', "a.toml:6: observer must be one of moving-average, percentile, mse"),
+        ("weights = 5", "a.toml:6: weights must be 4 or 8 bits, not 5"),
+        ("frozen_epochs = -1", "a.toml:6: frozen_epochs must be 0 or more"),
+    ]:
+        with pytest.raises(RecipeError) as caught:
+            parse_recipe(text.replace('leave = ["classes", "block_0/*"]', wrong), "a.toml")
+        assert str(caught.value).startswith(says)
+    with pytest.raises(RecipeError, match="'qat' cannot follow 'quantize'"):
+        parse_recipe('[[passes]]\nuse = "quantize"\nmode = "int8"\n[[passes]]\nuse = "qat"', "b.toml")
 
 
 def test_unknown_names_and_files(tmp_path: Path) -> None:

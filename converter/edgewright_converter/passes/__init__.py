@@ -4,8 +4,10 @@ A pass is a frozen dataclass of its options, each a plain bool, int, float or st
 them itself: `__post_init__` raises ValueError with a sentence. `last` says that no other pass may follow it.
 """
 
+from .distill import Distill
+from .finetune import Finetune
 from .quantize import Quantize
 
-Pass = Quantize  # the union of all passes; today there is one
+Pass = Distill | Finetune | Quantize  # the union of all passes
 
-PASSES: dict[str, type[Pass]] = {"quantize": Quantize}
+PASSES: dict[str, type[Pass]] = {pass_.use: pass_ for pass_ in (Distill, Finetune, Quantize)}

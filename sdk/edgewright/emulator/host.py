@@ -123,4 +123,3 @@ def _lock(path: Path, on_wait: Callable[[], None]) -> int:
         except BaseException:
             os.close(descriptor)
             raise
-

@@ -19,17 +19,17 @@ def augment(
     places with the next. A row never loses its last token.
     """
     tokens = _swap(tokens, rng, swap)
-    real: Array = tokens != PAD
-    dropped = (rng.random(tokens.shape) < dropout) & real
+    real = np.not_equal(tokens, PAD)
+    dropped = np.less(rng.random(tokens.shape), dropout) & real
     tokens = np.where(dropped, np.asarray(unknown, tokens.dtype), tokens)
-    gone: Array = (rng.random(tokens.shape) < deletion) & real
+    gone = np.less(rng.random(tokens.shape), deletion) & real
     gone &= np.any(real & ~gone, axis=1, keepdims=True)
     return _without(tokens, gone)
 
 
 def _swap(tokens: Array, rng: np.random.Generator, share: float) -> Array:
     tokens = tokens.copy()
-    chosen = rng.random(tokens.shape) < share
+    chosen = np.less(rng.random(tokens.shape), share)
     for left in range(tokens.shape[1] - 1):
         a, b = tokens[:, left].copy(), tokens[:, left + 1].copy()
         both = chosen[:, left] & (a != PAD) & (b != PAD)

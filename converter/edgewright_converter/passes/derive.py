@@ -136,8 +136,7 @@ def _blocks(functional: Any, nodes: list[Any]) -> list[Block]:
     crossing: list[set[int]] = []  # after each node: tensors that are there and still needed
     alive = {id(tensor) for tensor in functional.inputs}
     for index, node in enumerate(nodes):
-        alive |= {id(tensor) for tensor in node.outputs}
-        alive = {tensor for tensor in alive if last_use.get(tensor, -1) > index}
+        alive = {tensor for tensor in alive | {id(t) for t in node.outputs} if last_use.get(tensor, -1) > index}
         crossing.append(alive)
     chains: dict[frozenset[int], list[int]] = {}  # by what else is alive there: the residual's chain has the residual
     for index, node in enumerate(nodes):

@@ -1,6 +1,6 @@
 """The second half of a conversion: lower, check against the target, compare with Keras, choose golden samples."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -13,16 +13,16 @@ from .errors import ConversionError
 from .job import Finished, Prepared, Request, Steps
 from .lower import check_runnable, lower
 from .outcome import Outcome
-from .passes.quantize import Quantize, left_float, refuse_broken_scales
+from .passes.quantize import Quantize
 
 
 def finish(prepared: Prepared, request: Request, steps: Steps) -> Finished:
     """Raises ConversionError where the model cannot be lowered, cannot run on the target, or answers otherwise."""
     frozen, fitted, quantize = prepared.frozen, prepared.fitted, request.recipe.quantize
     steps.begin("convert")
-    model = lower(frozen, quantize, fitted.calibration, request.target)
+    lowered = lower(frozen, quantize, fitted.calibration, request.target)
+    model = lowered.model
     flatbuffer = check_runnable(model, request.target)
-    refuse_broken_scales(flatbuffer)
     limit = request.recipe.budget.size_bytes
     if limit is not None and len(model) > limit:
         raise ConversionError(
@@ -46,12 +46,12 @@ def finish(prepared: Prepared, request: Request, steps: Steps) -> Finished:
         inputs, outputs = engine.inputs, engine.outputs
     outcome = Outcome(
         use=quantize.use,
-        options={"mode": quantize.mode, "border": quantize.border},
+        options={"form": frozen.form, **asdict(quantize)},
         weight_bytes_before=prepared.weight_bytes,
         weight_bytes_after=sum(size for purpose, size in flatbuffer.breakdown.items() if purpose.startswith("weights")),
         accuracy_before=prepared.accuracy,
         accuracy_after=accuracy,
-        skipped=left_float(flatbuffer, quantize.mode),
+        skipped=lowered.skipped,
     )
     return Finished(
         model=model,
@@ -73,8 +73,8 @@ def _with_costs(prepared: Prepared, request: Request) -> tuple[Outcome, ...]:
     for state in prepared.states:
         if state.graph not in costs:
             try:
-                model = lower(state, Quantize("float32"), (), request.target)
-                costs[state.graph] = cost_of(model, names, prepared.fitted.probes)
+                lowered = lower(state, Quantize("float32"), (), request.target)
+                costs[state.graph] = cost_of(lowered.model, names, prepared.fitted.probes)
             except EdgewrightError:  # a state on the way that only a later pass makes runnable
                 costs[state.graph] = None
     found = []

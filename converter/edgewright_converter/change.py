@@ -99,7 +99,7 @@ def _lost(first: Score, after: Score) -> float | None:
 def _context(model: Any, data: Dataset, request: Request, steps: Steps, undo: ExitStack) -> tuple[Context, Frozen]:
     """What the passes are told about this model: each may have put another one in its place."""
     interface = interface_of(model, request.batch, request.shapes, data)
-    frozen = freeze(model, interface, "float32")
+    frozen = freeze(model, interface, "float32", request.target)
     inputs = frozen.inputs
     context = Context(
         interface=replace(interface, inputs=inputs),

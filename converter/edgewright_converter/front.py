@@ -50,7 +50,7 @@ def prepare(model: Any, request: Request, steps: Steps) -> Prepared:
 def _trace(model: Any, data: Dataset, tokenizer: Tokenizer | None, request: Request, steps: Steps) -> Prepared:
     steps.begin("trace the model")
     interface = interface_of(model, request.batch, request.shapes, data)
-    frozen = freeze(model, interface, request.recipe.quantize.mode)
+    frozen = freeze(model, interface, request.recipe.quantize.mode, request.target)
     classes = frozen.classes
     _check_companions(request, tokenizer, frozen.inputs, classes)
     fitted = fit(data, frozen.inputs, classes, request.seed)

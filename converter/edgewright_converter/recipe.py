@@ -153,7 +153,9 @@ def parse_recipe(text: str, where: str) -> Recipe:
 def _build(kind: type[Any], entry: dict[str, Any], place: "_Place") -> Any:
     fields = {field.name: field for field in dataclasses.fields(kind)}
     _refuse_unknown(place, entry, fields)
-    missing = [f.name for f in fields.values() if f.default is dataclasses.MISSING and f.name not in entry]
+    missing = [
+        f.name for f in fields.values() if f.default is f.default_factory is dataclasses.MISSING and f.name not in entry
+    ]
     if missing:
         raise place.error(f"{missing[0]} is missing", "use")
     values = {key: _typed(place, key, value, str(_name(fields[key].type))) for key, value in entry.items()}
@@ -183,6 +185,10 @@ def _typed(place: "_Place", key: str, value: Any, kind: str) -> Any:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise place.error(f"{key} must be a list of strings, not {value!r}", key)
         return tuple(value)
+    if kind == "Mapping[str, str]":
+        if not isinstance(value, dict) or not all(isinstance(entry, str) for entry in value.values()):
+            raise place.error(f'{key} must be a table of strings like {{ "dense_*" = "float32" }}, not {value!r}', key)
+        return value
     accepted = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}[kind]
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind != "bool"):
         words = {"str": "a string", "int": "a whole number", "float": "a number", "bool": "true or false"}

@@ -128,7 +128,7 @@ class Distill(TrainingOptions):
         before, after = context.score(model), context.score(learner)
         return learner, Outcome(
             use=self.use,
-            options=asdict(self),
+            options={key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()},
             weight_bytes_before=_bytes(model),
             weight_bytes_after=_bytes(learner),
             accuracy_before=before.accuracy,

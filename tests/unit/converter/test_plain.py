@@ -47,7 +47,7 @@ def test_masked_attention_survives_the_integer_modes(keras: Any, dropout: float,
 
 
 def test_a_large_constant_in_a_mask_is_refused(keras: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgewright_converter.plain._MASKED_BELOW", 1e9)  # as Keras' own
+    monkeypatch.setattr("edgewright_converter.plain.MASKED_BELOW", 1e9)  # as Keras' own
     with pytest.raises(ConversionError, match="in which the other numbers vanish"):
         convert(attention(keras, 0.1), {"x_train": padded()}, "int8")
 

@@ -35,7 +35,7 @@ def test_reads_every_key() -> None:
 
 def test_built_in_recipes_cover_every_mode_under_their_own_names() -> None:
     recipes = {name: Recipe.load(name) for name in builtin_recipes()}
-    assert set(recipes) == {*MODES, "int8-full"}
+    assert set(recipes) == {*MODES, "int8-full", "int8-qat"}
     assert all(recipe.name == name for name, recipe in recipes.items())
     assert {recipe.quantize.mode for recipe in recipes.values()} == set(MODES)
     assert recipes["int8-full"].quantize.border == "int8"

@@ -1,0 +1,86 @@
+"""Grids of integers: where numbers are put, and how far they move. NumPy alone.
+
+Weights: symmetric, one scale per output channel (or per tensor), integers from -(2^(b-1) - 1) to 2^(b-1) - 1.
+Activations: real = scale · (integer - zero point), 2^b integers, one of which is exactly 0 (TensorFlow Lite 8-bit
+quantization specification, https://ai.google.dev/edge/litert/models/quantization_spec).
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+_NARROWEST = 1e-6  # of a range: a tensor of zeros needs some grid too
+
+
+def weight_scale(weights: Array, reduced: tuple[int, ...], bits: int, clip: Array | float = 1.0) -> Array:
+    """The step of each channel's grid. reduced: axes that share a scale, which stay as size 1; clip: of max |w|."""
+    largest = np.abs(weights).max(axis=reduced, keepdims=True) * clip
+    return np.asarray(np.where(largest > 0, largest, 1.0) / top(bits), np.float32)
+
+
+def top(bits: int) -> int:
+    """The largest integer of a symmetric grid: 127, 7."""
+    return int(2 ** (bits - 1) - 1)
+
+
+def snap(weights: Array, scale: Array, bits: int) -> Array:
+    """The nearest points of the grid, float32."""
+    limit = top(bits)
+    return (np.clip(np.round(weights / scale), -limit, limit) * scale).astype(np.float32)
+
+
+def best_clip(weights: Array, reduced: tuple[int, ...], bits: int) -> Array:
+    """The fraction of max |w|, by channel, at which the grid ends with the least squared error; 1 where nothing is won.
+
+    With few bits the ends of a bell curve are worth giving up for a finer grid (Banner et al. 2019).
+    """
+    best = np.ones_like(weight_scale(weights, reduced, bits))
+    least = np.full_like(best, np.inf)
+    for clip in np.linspace(1.0, 0.4, 25, dtype=np.float32):
+        snapped = snap(weights, weight_scale(weights, reduced, bits, clip), bits)
+        error = ((weights - snapped) ** 2).sum(axis=reduced, keepdims=True)
+        better = error < least * (1 - 1e-6)
+        best, least = np.where(better, clip, best), np.where(better, error, least)
+    return best.astype(np.float32)
+
+
+def einsum_reduced(equation: str) -> tuple[int, ...]:
+    """Axes of the second operand that "abc,cd->abd" sums over; the others are output channels."""
+    ends, _, output = equation.replace(" ", "").replace("...", "").partition("->")
+    kernel = ends.split(",")[1]
+    return tuple(axis for axis, letter in enumerate(kernel) if letter not in output)
+
+
+def fit_range(low: float, high: float, bits: int) -> tuple[float, float]:
+    """A range that holds 0 and is not empty; symmetric with 16 bits, as the int16 kernels have no zero point."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    if high - low < _NARROWEST:
+        high = low + _NARROWEST
+    if bits == 16:
+        largest = max(-low, high * 32768 / 32767)
+        low, high = -largest, largest * 32767 / 32768
+    return low, high
+
+
+def fake_quantize(x: Array, low: float, high: float, bits: int) -> Array:
+    """Round x to the 2^bits points from low to high, moved so that 0 is one of them.
+
+    As tf.quantization.fake_quant_with_min_max_vars.
+    """
+    steps = 2**bits - 1
+    scale = (high - low) / steps
+    zero = np.clip(np.round(-low / scale), 0, steps)
+    return np.asarray((np.clip(np.round(x / scale) + zero, 0, steps) - zero) * scale, np.float32)
+
+
+def sqnr_db(signal: Array, found: Array) -> float:
+    """10 · log10(signal² / error²) in dB; infinite where nothing differs."""
+    signal, found = signal.astype(np.float64), found.astype(np.float64)
+    error = float(((signal - found) ** 2).sum())
+    power = float((signal**2).sum())
+    if error == 0:
+        return float("inf")
+    return 10 * float(np.log10(power / error)) if power > 0 else float("-inf")

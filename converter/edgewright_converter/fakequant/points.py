@@ -1,0 +1,186 @@
+"""The places of one model where numbers are put on a grid, and the switch that says whether they are."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from . import grids
+from .observers import make_observer
+
+# Outputs whose grid TensorFlow Lite's kernels fix, in the steps of 8 bits; with 16 bits it is [-1, 1).
+FIXED = {"softmax": (0.0, 255 / 256), "sigmoid": (0.0, 255 / 256), "tanh": (-1.0, 127 / 128)}
+
+
+@dataclass(eq=False)
+class Kernel:
+    """A variable that is quantized. reduced: axes that share a scale; clip: tf.Variable, the fraction of max |w|."""
+
+    layer: str
+    variable: Any
+    reduced: tuple[int, ...]
+    bits: int
+    clip: Any = 1.0
+
+
+class Point:
+    """One place. low, high: tf.Variables, constants for the graph; fixed: a grid that is not measured.
+
+    table: what comes here was taken from a table of quantized weights, and is on the table's own grid.
+    """
+
+    def __init__(
+        self, places: "Places", layer: str, role: str, fixed: str | None = None, table: Kernel | None = None
+    ) -> None:
+        import tensorflow as tf
+
+        self.places, self.layer, self.role, self.fixed, self.table = places, layer, role, fixed, table
+        self.bits = places.activation_bits
+        low, high = FIXED[fixed] if fixed else (0.0, 1.0)
+        if fixed and self.bits == 16:
+            low, high = -1.0, 32767 / 32768
+        self.low = tf.Variable(low, trainable=False, dtype="float32", name=f"{layer}/{role}/low")
+        self.high = tf.Variable(high, trainable=False, dtype="float32", name=f"{layer}/{role}/high")
+
+    def __call__(self, x: Any) -> Any:
+        import tensorflow as tf
+
+        if not x.dtype.is_floating:
+            return x
+        places, result = self.places, x
+        on_table = self.table is not None and not places.snapped  # whose weights are rounded already
+        if self.bits and places.quantizes(self.layer, "activations") and not on_table:
+            rounded = tf.quantization.fake_quant_with_min_max_vars(
+                tf.cast(x, "float32"), self.low, self.high, num_bits=self.bits
+            )
+            result = tf.cast(rounded, x.dtype)
+        if places.tap is not None:
+            places.tap(self, x, result)
+        return result
+
+    def set(self, low: float, high: float) -> None:
+        self.low.assign(low)
+        self.high.assign(high)
+
+
+Tap = Callable[[Point, Any, Any], None]
+
+
+@dataclass
+class Places:
+    """All places of one model, by layer.
+
+    on: whether numbers are rounded; only: in this layer alone; part: "weights" or "activations" alone; snapped: the
+    weights lie on their grids already. tap: called with each point and its numbers, before and after rounding, in eager
+    mode. deferred: layers whose output is rounded by the one that follows.
+    """
+
+    activation_bits: int
+    on: bool = False
+    only: str | None = None
+    snapped: bool = False
+    part: str | None = None
+    tap: Tap | None = None
+    points: dict[str, list[Point]] = field(default_factory=dict)
+    kernels: list[Kernel] = field(default_factory=list)
+    deferred: set[str] = field(default_factory=set)
+    folded: dict[str, str] = field(default_factory=dict)  # BatchNormalization → the layer it is folded into
+    calls: Counter[str] = field(default_factory=Counter)
+    origins: dict[int, tuple[str, Any]] = field(default_factory=dict)  # id of a tensor → who made it, while discovering
+    consumed: Counter[int] = field(default_factory=Counter)
+    followers: list[tuple[str, str, int]] = field(default_factory=list)
+    discovering: bool = False
+
+    def kernels_of(self, layer: str) -> list[Kernel]:
+        return [kernel for kernel in self.kernels if kernel.layer == layer]
+
+    def point(self, layer: str, role: str, fixed: str | None = None, table: Kernel | None = None) -> Point:
+        point = Point(self, layer, role, fixed, table)
+        self.points.setdefault(layer, []).append(point)
+        return point
+
+    def quantizes(self, layer: str, part: str) -> bool:
+        return self.on and self.only in (None, layer) and self.part in (None, part)
+
+    def weight(self, kernel: Kernel) -> Any:
+        """The rounded weights, through which gradients pass as if they were not rounded (straight-through)."""
+        import tensorflow as tf
+
+        weights = tf.convert_to_tensor(kernel.variable.value)
+        if not self.quantizes(kernel.layer, "weights") or self.snapped:
+            return weights
+        full = tf.cast(weights, "float32")
+        limit = grids.top(kernel.bits)
+        largest = tf.reduce_max(tf.abs(full), axis=kernel.reduced, keepdims=True) * kernel.clip
+        scale = tf.where(largest > 0, largest, 1.0) / limit
+        rounded = tf.clip_by_value(tf.round(full / scale), -limit, limit) * scale
+        return tf.cast(full + tf.stop_gradient(rounded - full), weights.dtype)
+
+    def entered(self, layer: str, *inputs: Any) -> None:
+        """Told by every layer's call; which layers follow which is found out by the identity of tensors."""
+        if self.discovering:
+            self.calls[layer] += 1
+            self.consumed.update(id(x) for x in inputs)
+
+    def made(self, layer: str, output: Any) -> None:
+        """This layer computed a linear function, which the next may be fused with."""
+        if self.discovering:
+            self.origins[id(output)] = layer, output
+
+    def origin(self, layer: str, x: Any) -> str | None:
+        """Who made x, where that was a linear layer; noted as a pair."""
+        if not self.discovering or id(x) not in self.origins:
+            return None
+        source = self.origins[id(x)][0]
+        self.followers.append((layer, source, id(x)))
+        return source
+
+    @contextmanager
+    def tapped(self, tap: Tap) -> Iterator[None]:
+        self.tap = tap
+        try:
+            yield
+        finally:
+            self.tap = None
+
+    @contextmanager
+    def switched(self, on: bool, only: str | None = None, part: str | None = None) -> Iterator[None]:
+        before = self.on, self.only, self.part
+        self.on, self.only, self.part = on, only, part
+        try:
+            yield
+        finally:
+            self.on, self.only, self.part = before
+
+    def calibrate(self, run: Callable[[], None], observer: str) -> None:
+        """Measure every range, before rounding there. run: feeds batches through the model in eager mode."""
+        observers: dict[int, tuple[Point, Any]] = {}
+
+        def see(point: Point, x: Any, _: Any) -> None:
+            if point.fixed is None and point.table is None:
+                _, seeing = observers.setdefault(id(point), (point, make_observer(observer, point.bits or 8)))
+                seeing.see(np.asarray(x, np.float32))
+
+        with self.tapped(see):
+            run()
+        for point, seeing in observers.values():
+            point.set(*seeing.range())
+
+    def snap(self) -> None:
+        """Put the weights onto their grids for good, and the points of tables onto those of their tables."""
+        for kernel in self.kernels:
+            weights = np.asarray(kernel.variable.numpy(), np.float32)
+            scale = grids.weight_scale(weights, kernel.reduced, kernel.bits, np.asarray(kernel.clip))
+            kernel.variable.assign(grids.snap(weights, scale, kernel.bits))
+        for points in self.points.values():
+            for point in points:
+                if point.table is not None:
+                    largest = float(np.abs(point.table.variable.numpy()).max()) or 1.0
+                    # 127 steps, or the next multiple of a coarser grid's: 126 for 7.
+                    steps = 127 // grids.top(point.table.bits) * grids.top(point.table.bits)
+                    step = largest / steps
+                    point.set(-128 * step, 127 * step)
+        self.snapped = True

@@ -1,0 +1,133 @@
+"""Quantization-aware training: the model learns on the grids that the integer kernels will have.
+
+Ranges are measured on training samples; then the model trains with rounded weights and activations (gradients pass as
+if nothing were rounded), while the ranges are measured again now and then, and stand still for the last epochs; then
+the weights are put onto their grids for good. What is traced has a FakeQuantWithMinMaxVars with constant ranges at each
+quantized activation, and kernels that the converter's own quantization brings back to the same integers.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..fakequant.observers import OBSERVERS
+from ..outcome import Outcome
+from ..targets import Target, version_key
+from .base import Context, Samples
+from .quantize import Quantize
+from .training import TrainingOptions, train
+
+_MEASUREMENTS = 4  # of the ranges, before they stand still
+_BATCHES, _BATCH = 8, 64  # that the ranges are measured on
+_REPORTED = 64  # samples for the table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Qat(TrainingOptions):
+    """weights: 8 or 4 bits, 0: as the mode of `quantize` stores them; the activations' bits are those of the mode.
+
+    observer: "moving-average", "percentile" or "mse". frozen_epochs: the last epochs, in which ranges stand still.
+    leave: layers that stay float, by name or pattern such as "block_0/*". epochs = 0 measures and rounds without
+    training.
+    """
+
+    use: ClassVar[str] = "qat"
+    before: ClassVar[tuple[str, ...]] = ("quantize",)
+
+    weights: int = 0
+    observer: str = "moving-average"
+    frozen_epochs: int = 1
+    leave: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.weights not in (0, 4, 8):
+            raise ValueError(f"weights must be 4 or 8 bits, not {self.weights!r}")
+        if self.observer not in OBSERVERS:
+            raise ValueError(f"observer must be one of {', '.join(OBSERVERS)}, not {self.observer!r}")
+        if self.frozen_epochs < 0:
+            raise ValueError(f"frozen_epochs must be 0 or more, not {self.frozen_epochs!r}")
+
+    def apply(self, model: Any, context: Context) -> tuple[Any, Outcome]:
+        from ..fakequant import report
+        from ..fakequant.attach import attach, feed
+
+        before = context.score(model)
+        pack, weight_bytes = context.interface.pack, context.interface.weight_bytes
+        batches = [pack(list(x)) for x in _some(context.train, context)]
+        weight_bits, activation_bits = self.bits(context.quantize)
+        attached = attach(
+            model, batches[0], _settings(weight_bits, activation_bits, self.leave, context.quantize, context.target)
+        )
+        context.undo.callback(attached.detach)
+        places = attached.places
+        measure = feed(model, batches)
+        places.calibrate(measure, self.observer)
+        places.on = True
+        if self.epochs:
+            again = _measure_again(lambda: places.calibrate(measure, self.observer), self)
+            train(model, context, self, callbacks=[again])
+        (few,) = _some(context.test if len(context.test) else context.train, context, count=1, batch=_REPORTED)
+        rows = report.table(attached, pack(list(few)))
+        sentences = report.hints(attached, rows, pack(list(few)), self.observer)
+        places.snap()
+        after = context.score(model)
+        # The converter takes no ranges of 16 bits; those that it measures itself lose nothing.
+        places.on = activation_bits != 16
+        outcome = Outcome(
+            use=self.use,
+            options={**asdict(self), "leave": list(self.leave), "weights": weight_bits},
+            weight_bytes_before=weight_bytes,
+            weight_bytes_after=weight_bytes,
+            accuracy_before=before.accuracy,
+            accuracy_after=after.accuracy,
+            loss_before=before.loss,
+            loss_after=after.loss,
+            skipped=tuple(attached.skipped),
+            layers=rows,
+            hints=sentences,
+        )
+        return model, outcome
+
+    def bits(self, quantize: Quantize) -> tuple[int, int]:
+        """Of weights and activations; 0 where the mode keeps activations in float."""
+        weights = self.weights or (4 if quantize.mode == "int4" else 8)
+        return weights, 0 if not quantize.needs_data else 16 if quantize.mode == "int16x8" else 8
+
+
+def _settings(
+    weight_bits: int, activation_bits: int, leave: tuple[str, ...], quantize: Quantize, target: Target
+) -> Any:
+    from ..fakequant.attach import Settings
+
+    # Before 2.17, kernels of dense layers read the first scale alone.
+    per_tensor = version_key(target.runtime) < (2, 17)
+    return Settings(weight_bits, activation_bits, leave, per_tensor)
+
+
+def _some(samples: Samples, context: Context, count: int = _BATCHES, batch: int = _BATCH) -> list[tuple[Any, ...]]:
+    """Random batches; of the model's own size, where that is fixed."""
+    interface = context.interface
+    size = min(batch, len(samples)) if interface.batched else interface.inputs[0].shape[0]
+    rows = np.random.default_rng(context.seed).permutation(len(samples))
+    rows = np.resize(rows, max(size, min(count * size, len(rows) // size * size)))
+    return [tuple(x[part] for x in samples.x) for part in rows.reshape(-1, size)]
+
+
+def _measure_again(measure: Any, options: Qat) -> Any:
+    """A callback that measures the ranges a few times before the last epochs."""
+    import keras
+
+    class MeasureAgain(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_train_begin(self, logs: Any = None) -> None:
+            moving = max(0, options.epochs - options.frozen_epochs) * self.params["steps"]
+            self._due = {round(moving * (n + 1) / _MEASUREMENTS) for n in range(_MEASUREMENTS)} if moving else set()
+            self._step = 0
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            self._step += 1
+            if self._step in self._due:
+                measure()
+
+    return MeasureAgain()

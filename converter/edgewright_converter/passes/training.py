@@ -76,7 +76,8 @@ def strategy_scope(name: str) -> Any:
 def train(
     model: Any, context: Context, options: TrainingOptions, callbacks: Sequence[Any] = (), loss: Any = None
 ) -> None:
-    """Train in place. loss: instead of the model's own.
+    """Train in place. loss: instead of the model's own. callbacks: Keras'; one whose state is not in the weights may
+    have a method ``resumed(steps)``, called before a training that goes on after so many batches.
 
     Raises ConversionError where the loss becomes NaN, ModelError where there are no labels.
     """
@@ -98,6 +99,8 @@ def train(
         )
         validates = bool(options.patience) and batches.held_out is not None
         first = state.begin(trainee)
+        for callback in callbacks if first else ():
+            getattr(callback, "resumed", lambda steps: None)(first * batches.steps)
         watch = [keras.callbacks.TerminateOnNaN(), _progress(context, total, first * batches.steps)]
         history = trainee.fit(
             batches.train(first),

@@ -123,3 +123,4 @@ def _lock(path: Path, on_wait: Callable[[], None]) -> int:
         except BaseException:
             os.close(descriptor)
             raise
+

@@ -1,6 +1,6 @@
 """What a pass did: sizes and accuracy before and after, and what it left alone, with the reason."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 
@@ -38,6 +38,10 @@ class Outcome:
     weight_bytes_before: the weights as Keras holds them; weight_bytes_after: the same after a pass on the Keras model,
     the constants in the flatbuffer after `quantize`. accuracy_*: fraction of x_test whose largest output is the label;
     loss_*: mean cross-entropy on x_test in nats per label. layers: a table; hints: sentences on what to do about it.
+
+    Of a pass on the Keras model also: parameters_*; macs_*: multiply-adds of one run, which a time can be estimated
+    from for any board; latency_us_*: the median on this machine as a float32 flatbuffer, one thread; float_bytes_*:
+    its size. rolled_back: why the pass was taken back, or None; then "after" tells what it would have cost.
     """
 
     use: str
@@ -51,6 +55,19 @@ class Outcome:
     loss_after: float | None = None
     layers: tuple[LayerOutcome, ...] = ()
     hints: tuple[str, ...] = ()
+    parameters_before: int | None = None
+    parameters_after: int | None = None
+    macs_before: int | None = None
+    macs_after: int | None = None
+    latency_us_before: float | None = None
+    latency_us_after: float | None = None
+    float_bytes_before: int | None = None
+    float_bytes_after: int | None = None
+    rolled_back: str | None = None
+
+    def without_times(self) -> "Outcome":
+        """What is the same whenever the conversion is repeated."""
+        return replace(self, latency_us_before=None, latency_us_after=None)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; `from_dict` turns them back."""

@@ -27,17 +27,22 @@ from edgewright_runtime.manifest import NAME
 from .errors import RecipeError
 from .passes import PASSES, Pass
 from .passes.base import ModelPass
+from .passes.order import refusal
 from .passes.quantize import Quantize
 from .targets import get_target
 
 
 @dataclasses.dataclass(frozen=True)
 class Budgets:
-    """Limits that the device must keep (latency_ms, memory_mb) and that the flatbuffer must keep (size_bytes)."""
+    """Limits that the device must keep (latency_ms, memory_mb) and that the conversion must keep: size_bytes of the
+    flatbuffer; accuracy_drop, in points of 100: a pass after which the model is further below the one that was given is
+    taken back, and a flatbuffer that is, is refused.
+    """
 
     latency_ms: float | None = None
     memory_mb: float | None = None
     size_bytes: int | None = None
+    accuracy_drop: float | None = None
 
     def __post_init__(self) -> None:
         for key, value in dataclasses.asdict(self).items():
@@ -64,9 +69,7 @@ class Recipe:
         for index, earlier in enumerate(self.passes):
             for later in self.passes[index + 1 :]:
                 if later.use not in earlier.before:
-                    followers = ", ".join(earlier.before)
-                    remedy = f"only {followers} can" if followers else "nothing can, so put it last and once"
-                    raise RecipeError(f"Pass {later.use!r} cannot follow {earlier.use!r}: {remedy}.")
+                    raise RecipeError(refusal(earlier.use, later.use, earlier.before))
 
     @property
     def quantize(self) -> Quantize:

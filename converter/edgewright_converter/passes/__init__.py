@@ -5,9 +5,11 @@ hold, and it checks them itself: `__post_init__` raises ValueError with a senten
 follow. All but `quantize` change the Keras model; base.py says how.
 """
 
+from .distill import Distill
+from .finetune import Finetune
 from .qat import Qat
 from .quantize import Quantize
 
-Pass = Qat | Quantize  # the union of all passes
+Pass = Distill | Finetune | Qat | Quantize  # the union of all passes
 
-PASSES: dict[str, type[Pass]] = {"qat": Qat, "quantize": Quantize}
+PASSES: dict[str, type[Pass]] = {pass_.use: pass_ for pass_ in (Distill, Finetune, Qat, Quantize)}

@@ -117,7 +117,13 @@ def _measure_again(measure: Any, options: Qat) -> Any:
         def on_train_begin(self, logs: Any = None) -> None:
             moving = max(0, options.epochs - options.frozen_epochs) * self.params["steps"]
             self._due = {round(moving * (n + 1) / _MEASUREMENTS) for n in range(_MEASUREMENTS)} if moving else set()
-            self._step = 0
+            self._step = self._before
+
+        _before = 0
+
+        def resumed(self, steps: int) -> None:
+            measure()  # of the weights that are there now
+            self._before = steps
 
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
             self._step += 1

@@ -59,6 +59,11 @@ def _shapes(ctx: click.Context, param: click.Parameter, values: tuple[str, ...])
 @click.option("--trust", is_flag=True, help="Run the Python code that a model file may contain (Lambda layers).")
 @click.option("--seed", default=0, show_default=True, help="For everything that is drawn by chance.")
 @click.option(
+    "--checkpoints",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="A folder that keeps the state of trainings: the same command then goes on where it ended.",
+)
+@click.option(
     "--timeout", default=1800.0, show_default=True, type=click.FloatRange(1), help="Seconds until it is given up."
 )
 @json_option
@@ -75,6 +80,7 @@ def convert(
     tokenizer: Path | None,
     trust: bool,
     seed: int,
+    checkpoints: Path | None,
     timeout: float,
     as_json: bool,
 ) -> None:
@@ -97,6 +103,7 @@ def convert(
             tokenizer=tokenizer,
             trust=trust,
             seed=seed,
+            checkpoints=checkpoints,
             timeout_s=timeout,
             progress=progress,
         )

@@ -97,12 +97,21 @@ def targets_table(targets: "Iterable[Target]") -> Table:
 
 def outcome_parts(outcome: "Outcome") -> Iterator[RenderableType]:
     """What one pass did: bytes, accuracy, its table of layers, where the error comes from, what was left alone."""
-    before, after = outcome.weight_bytes_before, outcome.weight_bytes_after
-    yield Text(f"  {outcome.use}: weights {f'{before:,} → {after:,}' if before != after else f'{after:,}'} bytes")
+    weights = (outcome.weight_bytes_before, outcome.weight_bytes_after)
+    yield Text(f"  {outcome.use}: weights {' → '.join(f'{size:,}' for size in dict.fromkeys(weights))} bytes")
     if outcome.accuracy_before is not None and outcome.accuracy_after is not None:
         yield Text(f"  accuracy {outcome.accuracy_before:.4f} → {outcome.accuracy_after:.4f}")
     if outcome.loss_before is not None and outcome.loss_after is not None:
         yield Text(f"  cross-entropy {outcome.loss_before:.4f} → {outcome.loss_after:.4f}")
+    for noun, before, after in (
+        ("parameters", outcome.parameters_before, outcome.parameters_after),
+        ("multiply-adds", outcome.macs_before, outcome.macs_after),
+        ("µs on this machine (float32)", outcome.latency_us_before, outcome.latency_us_after),
+    ):
+        if before is not None and after is not None and before != after:
+            yield Text(f"  {noun} {before:,.0f} → {after:,.0f}")
+    if outcome.rolled_back:
+        yield Text(f"  taken back: {outcome.rolled_back}")
     if outcome.layers:
         table = _table(["  layer", "kind"], ["weights", "activations", "range", "SQNR dB", "alone dB"])
         for row in outcome.layers:

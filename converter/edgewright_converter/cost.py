@@ -1,0 +1,58 @@
+"""What a model costs to run: multiplications counted in the flatbuffer, and its time on this machine."""
+
+import time
+from dataclasses import dataclass
+from math import prod
+from statistics import median
+
+from .check import engine_for
+from .data import Array
+from .flatbuffer import Node, Subgraph, Tensor, read
+
+_RUNS, _SECONDS = 200, 0.5
+
+
+@dataclass(frozen=True)
+class Cost:
+    """macs: multiply-adds of one run; latency_us: the median on this machine, one thread; size_bytes: of the file."""
+
+    macs: int
+    latency_us: float
+    size_bytes: int
+
+
+def cost_of(model: bytes, names: tuple[str, ...], samples: tuple[Array, ...]) -> Cost:
+    """names: of the samples, each (samples, *shape without batch). Raises ConversionError where it does not run."""
+    from edgewright_runtime.border import to_border
+
+    with engine_for(model) as engine:
+        batch = engine.inputs[0].shape[0]
+        feeds = [to_border(samples[names.index(spec.name)][:batch], spec) for spec in engine.inputs]
+        times: list[int] = []
+        end = time.perf_counter() + _SECONDS
+        while len(times) < 20 or (len(times) < _RUNS and time.perf_counter() < end):
+            began = time.perf_counter_ns()
+            engine.invoke(feeds)
+            times.append(time.perf_counter_ns() - began)
+    return Cost(macs_of(model), median(times[len(times) // 10 :]) / 1000, len(model))
+
+
+def macs_of(model: bytes) -> int:
+    """Multiply-adds of the matrix products and convolutions in one run; a loop's body counts once."""
+    return sum(_macs(graph, node) for graph in read(model).subgraphs for node in graph.nodes)
+
+
+def _macs(graph: Subgraph, node: Node) -> int:
+    tensors: list[Tensor] = [graph.tensors[index] for index in node.inputs if index >= 0]
+    out = prod(graph.tensors[node.outputs[0]].shape) if node.outputs else 0
+    if node.operator == "FULLY_CONNECTED":
+        return out * tensors[1].shape[-1]
+    if node.operator == "BATCH_MATMUL":
+        return out * tensors[0].shape[-1]
+    if node.operator == "CONV_2D":
+        return out * prod(tensors[1].shape[1:])
+    if node.operator == "DEPTHWISE_CONV_2D":
+        return out * prod(tensors[1].shape[1:3])
+    if node.operator == "TRANSPOSE_CONV":  # output shape, weights, input
+        return prod(tensors[2].shape) * prod(tensors[1].shape[:3])
+    return 0

@@ -115,6 +115,8 @@ def convert(
         request = replace(request, data=load_data(data, words, list(request.labels) if request.labels else None))
     finished: Finished = run_isolated(_convert_in_child, (request, prepared), timeout_s, tell)
     digest = sha256_hex(prepared.frozen.graph) if prepared is not None else hash_source(str(model))
+    if board.edgetpu:
+        tell("compile for the Edge TPU", 0.95)
     edgetpu = _for_edgetpu(finished.model) if board.edgetpu else None
     compiled = edgetpu if isinstance(edgetpu, Compiled) else None
     manifest = write_bundle(finished, request, name, digest, path, compiled)

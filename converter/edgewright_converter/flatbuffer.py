@@ -57,6 +57,7 @@ class Node:
     operator: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    version: int = 1
 
 
 @dataclass(frozen=True)
@@ -200,7 +201,8 @@ def _computes_int16(operator: str, subgraphs: tuple[Subgraph, ...]) -> bool:
 def _subgraph(table: Table, codes: list[tuple[str, int]], buffers: list[int]) -> Subgraph:
     tensors = tuple(_tensor(entry, buffers) for entry in table.tables(0))
     nodes = tuple(
-        Node(codes[operator.uint32(0)][0], operator.ints(1), operator.ints(2)) for operator in table.tables(3)
+        Node(codes[operator.uint32(0)][0], operator.ints(1), operator.ints(2), codes[operator.uint32(0)][1])
+        for operator in table.tables(3)
     )
     inputs, outputs = table.ints(1), table.ints(2)
     for index in (*inputs, *outputs, *(i for node in nodes for i in (*node.inputs, *node.outputs))):

@@ -119,6 +119,8 @@ def convert(
         request = replace(request, data=replace(dataset, pipeline=None))  # which no other process can read
     finished: Finished = run_isolated(_convert_in_child, (request, prepared), timeout_s, tell)
     digest = sha256_hex(prepared.frozen.graph) if prepared is not None else hash_source(str(model))
+    if board.edgetpu:
+        tell("compile for the Edge TPU", 0.95)
     edgetpu = _for_edgetpu(finished.model) if board.edgetpu else None
     compiled = edgetpu if isinstance(edgetpu, Compiled) else None
     manifest = write_bundle(finished, request, name, digest, path, compiled)

@@ -4,7 +4,6 @@ Field numbers are those of TensorFlow Lite's schema.fbs, version 3. Indices are 
 for bytes that `flatbuffer.read` has accepted; still raises Malformed where they contradict themselves.
 """
 
-import functools
 import struct
 
 from .flattable import Malformed, Table, root_table
@@ -77,7 +76,3 @@ class RawModel:
     def zero_points(self, graph: int, tensor: int) -> tuple[int, ...]:
         quantization = self._tensors[graph][tensor].table(4)
         return () if quantization is None else tuple(int(value) for value in quantization.numbers(3, "q"))
-
-    @functools.cached_property
-    def names(self) -> tuple[tuple[str, ...], ...]:
-        return tuple(tuple(tensor.string(3) for tensor in tensors) for tensors in self._tensors)

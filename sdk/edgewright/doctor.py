@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from edgewright_runtime.bundle import Bundle
 
 from .errors import BundleError, CheckError, EngineError, StorageError
+from .progress import Progress
 
 if TYPE_CHECKING:
     from edgewright_converter.doctor import Finding
@@ -24,12 +25,23 @@ class Doctor:
 
     def __init__(self, bundle: Bundle, device: str, engine: str = "auto") -> None:
         self._bundle, self._device, self._engine = bundle, device, engine
-        self._loading = Thread(target=import_module, args=("edgewright_converter.doctor",), daemon=True)
-        self._loading.start()
+        self._loading: Thread | None = None
+
+    def during(self, progress: Progress) -> Progress:
+        """The same progress; with its first step, when the device is at work, the doctor's code begins to load."""
+
+        def tell(step: str, fraction: float) -> None:
+            if self._loading is None:
+                self._loading = Thread(target=import_module, args=("edgewright_converter.doctor",), daemon=True)
+                self._loading.start()
+            progress(step, fraction)
+
+        return tell
 
     def judge(self, facts: dict[str, Any]) -> tuple[str, ...]:
         """The warnings, as sentences. Raises EngineError, CheckError or StorageError where it will not run there."""
-        self._loading.join()
+        if self._loading is not None:
+            self._loading.join()
         from edgewright_converter.doctor import WARNING, examine
         from edgewright_converter.targets import RUNTIMES, Target
 

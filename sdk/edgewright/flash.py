@@ -161,7 +161,8 @@ def _deliver(
         _put(large, packed, remote, part(progress, 0.1, 0.8))
         step = part(progress, 0.8, 1.0) if turn else part(progress, 0.0, 0.1)
         step("comparing" if not turn else "assembling", 0.0)
-        document = change(remote, command, *options, input=packed.request(small), progress=step)
+        watched = step if doctor is None else doctor.during(step)
+        document = change(remote, command, *options, input=packed.request(small), progress=watched)
         lacking = [packed.entries[sha256] for sha256 in document["missing"]]
         if not lacking:
             return Installed(PurePosixPath(document["path"]), blobs_sent, sent_bytes, document, warnings)

@@ -40,16 +40,24 @@ def operators(flatbuffer: Flatbuffer, raw: RawModel, target: Target) -> Iterator
 
 
 def layer(node: Node, graph: Subgraph) -> str:
-    """The layer that made this operation, or else the name of its result."""
-    names = [graph.tensors[index].name for index in node.outputs if index >= 0]
-    if not names:
-        return "the graph"
-    return layer_of(names[0]) or names[0].split(";")[0] or "the graph"
+    """The layer that made this operation, or else the name of its result.
+
+    A model's outputs are named by the function around it; then the layer's weights tell.
+    """
+    constants = [index for index in node.inputs if index >= 0 and graph.tensors[index].size_bytes]
+    names = [graph.tensors[index].name for index in (*node.outputs, *constants) if index >= 0]
+    found = next(filter(None, map(layer_of, names)), "")
+    return found or (names[0].split(";")[0] if names else "") or "the graph"
 
 
-def where(operator: str, flatbuffer: Flatbuffer) -> str:
-    """An operator and the layers that it is in."""
-    layers = [layer(node, graph) for graph in flatbuffer.subgraphs for node in graph.nodes if node.operator == operator]
+def _where(operator: str, version: int, flatbuffer: Flatbuffer) -> str:
+    """An operator of a version, and the layers that it is in."""
+    layers = [
+        layer(node, graph)
+        for graph in flatbuffer.subgraphs
+        for node in graph.nodes
+        if (node.operator, node.version) == (operator, version)
+    ]
     return f"{operator} in {places(layers)}" if layers else operator
 
 
@@ -58,7 +66,7 @@ def _kernel(name: str, version: int, flatbuffer: Flatbuffer, target: Target) -> 
     # BROADCAST_TO 1 is the only version below a highest one that no engine has.
     if highest is not None and version <= highest and (name, version) != ("BROADCAST_TO", 1):
         return
-    place = where(name, flatbuffer)
+    place = _where(name, version, flatbuffer)
     if name.startswith("Flex"):
         problem = f"it is TensorFlow's own {name[4:]}, and no engine for boards carries TensorFlow's operators"
         yield Finding(ERROR, "flex", place, problem, "replace that layer, or convert without SELECT_TF_OPS")

@@ -33,7 +33,7 @@ USUAL = 0.03
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--comparisons", type=int, default=20, help="of each kind")
-    parser.add_argument("--length", type=int, default=120, help="of the shorter sequence")
+    parser.add_argument("--length", type=int, default=160, help="of the shorter sequence")
     parser.add_argument("--min-seconds", type=float, default=1.0, help="as of `edgewright bench`")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

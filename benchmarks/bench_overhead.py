@@ -2,12 +2,13 @@
 
     python benchmarks/bench_overhead.py
 
-In one process, blocks of 20 runs take turns in random order: the harness's own, a bare loop of ``invoke()`` alone,
-and a bare loop of what the harness calls, the engine's feed, run and fetch. Added to what is measured, which may be
-1 µs: the harness's mean latency minus the first loop's time per run; that is a reading of the clock, and what feeding
-the inputs drives out of the caches. Beside it stands what the harness spends around a run without measuring it: the time of its
-whole block per run minus the second loop's. Both are medians over neighbouring blocks. The harness's memory is told too:
-its modules and the samples of 20,000 runs, which its results subtract. Exit code 1 where the limit is exceeded.
+In one process, blocks of 20 runs take turns in random order: the harness's own, a bare loop of ``invoke()`` alone, and
+a bare loop of what the harness calls, the engine's feed, run and fetch. Added to what is measured, which may be 1 µs:
+the harness's mean latency minus the first loop's time per run; that is a reading of the clock, and what feeding the
+inputs drives out of the caches. Beside it stands what the harness spends around a run without measuring it: the time
+of its whole block per run minus the second loop's. Both are medians over neighbouring blocks. The harness's memory is
+told too: its modules and the samples of 20,000 runs, which its results subtract. Exit code 1 where the limit is
+exceeded.
 """
 
 import sys

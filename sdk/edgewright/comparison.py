@@ -22,6 +22,7 @@ from edgewright_runtime.quantiles import Interval, percentile
 from edgewright_runtime.result import BenchResult
 
 CONFIDENCE = 0.99  # of each pair: a difference is claimed once in a hundred where there is none
+SMALLEST = 0.005  # on a quiet board intervals are narrower than what anyone would act on, or another build would keep
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,10 @@ class Comparison:
 
     @property
     def differs(self) -> bool:
-        return self.interval is not None and not self.interval.low <= 1 <= self.interval.high
+        """Whether the interval leaves out 1, and the ratio is not within half a percent of it."""
+        if self.interval is None or self.interval.low <= 1 <= self.interval.high:
+            return False
+        return abs(log(self.ratio)) > log(1 + SMALLEST)
 
     @property
     def verdict(self) -> str:

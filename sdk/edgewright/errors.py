@@ -9,7 +9,7 @@ EdgewrightError               1   a defect of ours when raised bare
 ├── EngineError               7   not installed, cannot load this model, failed while invoking
 ├── DeviceError               8   unknown, not set up, or without what edgewright needs
 │   └── TransportError        8   the way to the device broke or took too long
-├── CheckError                9   the golden samples, a budget or the doctor's check do not hold for this device
+ ├── CheckError                9   the golden samples, a budget, the doctor's check or a gate's limit do not hold
 └── StorageError             10   read-only or full disk, missing permission
 
 Exit code 2 is a usage error, 130 is Ctrl-C.

@@ -85,6 +85,9 @@ def test_a_difference_is_seen_through_what_the_machine_does() -> None:
     assert compare(_measured(1.05), _measured(1, seed=2)).verdict == "faster"
     same = compare(_measured(1), _measured(1, seed=3))
     assert same.verdict == "no difference seen"
+    slightly = [replace(result, session="one") for result in (_measured(1, noise=0), _measured(1.002, noise=0))]
+    assert compare(*slightly).interval == pytest.approx((1.002, 1.002), abs=1e-4)
+    assert not compare(*slightly).differs
 
 
 def test_what_took_no_turns_is_compared_by_its_processes() -> None:

@@ -59,7 +59,7 @@ def print_results(results: "Sequence[BenchResult]") -> None:
 @contextmanager
 def progress_bar() -> "Iterator[Progress]":
     """One line on stderr, gone at the end; nothing where stderr is not a terminal."""
-    from edgewright.progress import silent
+    from edgewright.progress import drawing, silent
 
     if not sys.stderr.isatty():
         yield silent
@@ -68,7 +68,7 @@ def progress_bar() -> "Iterator[Progress]":
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars, drawing(bars):
         task = bars.add_task("", total=1.0)
 
         def show(step: str, fraction: float) -> None:

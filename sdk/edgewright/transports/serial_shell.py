@@ -14,7 +14,7 @@ from ..errors import TransportError
 from .base import Completed
 from .quoting import command_line
 
-LINE_BYTES = 700
+LINE_BYTES = 2000
 _ANSWER_S = 1.5  # without one, the line is typed again: first after this, then each time after twice as long
 _START_S = 10.0
 _ANSWER = re.compile(rb"\[ew (\d+) ([^\]]*) (\d+) (\d+)\]")

@@ -1,13 +1,48 @@
 """How a long action tells how far it is."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
 
 Progress = Callable[[str, float], None]  # (what is being done, the fraction done from 0 to 1)
 
 
 def silent(step: str, fraction: float) -> None:
     """The progress of nobody watching."""
+
+
+class Bar(Protocol):
+    """What is drawn on a terminal again and again."""
+
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+_drawn: list[Bar] = []
+
+
+@contextmanager
+def drawing(bar: Bar) -> Iterator[None]:
+    """While it is drawn, whoever asks the user something can hold it still."""
+    _drawn.append(bar)
+    try:
+        yield
+    finally:
+        _drawn.remove(bar)
+
+
+@contextmanager
+def terminal_to_ourselves() -> Iterator[None]:
+    """Nothing else is drawn meanwhile: for a question to the user."""
+    held = list(_drawn)
+    for bar in held:
+        bar.stop()
+    try:
+        yield
+    finally:
+        for bar in held:
+            bar.start()
 
 
 def part(progress: Progress, start: float, end: float, prefix: str = "") -> Progress:

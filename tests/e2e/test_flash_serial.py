@@ -1,4 +1,4 @@
-"""Flashing over a serial line that breaks: the old model or the new one, and the next try goes on where this one ended."""
+"""Flashing over a serial line that breaks: the old model or the new, and the next try goes on where this one ended."""
 
 import sys
 import time

@@ -4,7 +4,9 @@ import functools
 import inspect
 import io
 import os
+import select
 import signal
+import socket
 import subprocess
 import sys
 import termios
@@ -385,6 +387,37 @@ def test_a_higher_speed_is_taken_where_it_works_and_left_where_it_does_not(
         assert line.speed(host=True) == termios.B115200
         opened.close()
         _wait_for(lambda: line.speed(host=False) == termios.B115200)
+
+
+# ---- other ports
+
+
+def test_a_terminal_server_on_the_network(line: SerialLine, bash: None, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, line.port.open("r+b", buffering=0) as port:
+        threading.Thread(target=_serve, args=(server, port.fileno()), daemon=True).start()
+        address = SerialAddress(
+            f"socket://127.0.0.1:{server.getsockname()[1]}", home=PurePosixPath(tmp_path / "device")
+        )
+        opened = SerialTransport(address, silence_s=10, patience_s=40)
+        content = _content(tmp_path / "out")
+        opened.put(tmp_path / "out", opened.home / "file")
+        assert (tmp_path / "device/file").read_bytes() == content
+        opened.close()
+
+
+def _serve(server: socket.socket, port: int) -> None:
+    connection, _ = server.accept()
+    with connection:
+        while True:
+            for ready in select.select([connection, port], [], [])[0]:
+                data = connection.recv(4096) if ready is connection else os.read(port, 4096)
+                if not data:
+                    return
+                if ready is connection:
+                    while data:
+                        data = data[os.write(port, data) :]
+                else:
+                    connection.sendall(data)
 
 
 # ---- as a user

@@ -88,7 +88,7 @@ def judge(check: Callable[[], None], as_json: bool) -> None:
 @contextmanager
 def progress_bar() -> "Iterator[Progress]":
     """One line on stderr, gone at the end; nothing where stderr is not a terminal."""
-    from edgewright.progress import silent
+    from edgewright.progress import drawing, silent
 
     if not sys.stderr.isatty():
         yield silent
@@ -97,7 +97,7 @@ def progress_bar() -> "Iterator[Progress]":
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars, drawing(bars):
         task = bars.add_task("", total=1.0)
 
         def show(step: str, fraction: float) -> None:

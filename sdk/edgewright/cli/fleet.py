@@ -74,7 +74,7 @@ def _table(outcomes: "list[Outcome[T]]", columns: dict[str, Callable[[T], str]])
 @contextmanager
 def progress_lines(devices: Sequence[str]) -> "Iterator[Callable[[str], Progress]]":
     """A line on stderr for each device, gone at the end; nothing where stderr is not a terminal."""
-    from edgewright.progress import silent
+    from edgewright.progress import drawing, silent
 
     if not sys.stderr.isatty():
         yield lambda device: silent
@@ -83,7 +83,7 @@ def progress_lines(devices: Sequence[str]) -> "Iterator[Callable[[str], Progress
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.fields[device]}"), BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars, drawing(bars):
         tasks = {device: bars.add_task("connecting", total=1.0, device=_escape(device)) for device in devices}
 
         def progress_of(device: str) -> "Callable[[str, float], None]":

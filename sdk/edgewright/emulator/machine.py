@@ -29,7 +29,7 @@ USER = "pi"
 CPUS = ("cortex-a53", "cortex-a72", "cortex-a76")  # Raspberry Pi 3 and Zero 2, 4, 5
 
 _PORT_TAKEN = "Could not set up host forwarding rule"
-_GREETING_TIMEOUT_S = 2.0
+_GREETING_TIMEOUT_S, _GREETING_LIMIT_S = 2.0, 30.0
 _SWITCH_OFF_S = 20.0
 _PLUG_S = 5.0
 _LOCK = struct.Struct("@hhqqi0q")  # struct flock of 64-bit Linux
@@ -143,8 +143,12 @@ def switch_on(folder: Path, hardware: Hardware, ssh_port: int) -> None:
 
 def wait_until_booted(folder: Path, ssh_port: int, timeout_s: float) -> None:
     """Return when the board's SSH server answers. Raises TransportError after ``timeout_s``, or when QEMU ends."""
-    end = time.monotonic() + timeout_s
-    while not _greets(ssh_port):
+    end, patience_s = time.monotonic() + timeout_s, _GREETING_TIMEOUT_S
+    tried = time.monotonic()
+    while not _greets(ssh_port, patience_s):
+        if time.monotonic() > tried + patience_s:
+            # Each try costs the board a new process: on a busy machine short ones would never let it finish one.
+            patience_s = min(2 * patience_s, _GREETING_LIMIT_S)
         if running_pid(folder) is None:
             raise TransportError(f"{folder.name} switched itself off while booting. {_last_words(folder)}")
         if time.monotonic() > end:
@@ -153,6 +157,7 @@ def wait_until_booted(folder: Path, ssh_port: int, timeout_s: float) -> None:
                 f"time. {_last_words(folder)}"
             )
         time.sleep(0.05)
+        tried = time.monotonic()
 
 
 def switch_off(folder: Path) -> None:
@@ -205,10 +210,10 @@ def _ends(process: int, timeout_s: float) -> bool:
     return bool(select.select([process], [], [], timeout_s)[0])
 
 
-def _greets(ssh_port: int) -> bool:
+def _greets(ssh_port: int, timeout_s: float) -> bool:
     # QEMU accepts a connection at once; only the board's own greeting shows that its SSH server is there.
     try:
-        with socket.create_connection((HOST, ssh_port), timeout=_GREETING_TIMEOUT_S) as connection:
+        with socket.create_connection((HOST, ssh_port), timeout=timeout_s) as connection:
             return connection.recv(4) == b"SSH-"
     except OSError:
         return False

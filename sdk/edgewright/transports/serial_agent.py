@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # the module itself would take the device's time
     from typing import Any
 
 CHUNK_BYTES = 8 << 10
+GATHER_S = 0.004  # a chip hands over some bytes at a time, and each turn costs a small board a millisecond
 BACKLOG_BYTES = 32 << 10  # more than this is not read from a program before the line has carried what was
 NOT_FOUND, NOT_EXECUTABLE, KILLED = 127, 126, 128  # as a shell reports them
 TRIAL_S, FALL_BACK_S, GOODBYE_S = 1.5, 3.0, 1.0
@@ -106,6 +107,7 @@ class Agent:
         if self.wakeup in ready:
             os.read(self.wakeup, 64)
         if self.terminal in ready:
+            time.sleep(GATHER_S)
             data = os.read(self.terminal, 64 << 10)
             if not data:
                 return False  # the line has hung up

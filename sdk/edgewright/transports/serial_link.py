@@ -121,7 +121,7 @@ class Link:
                 self._take(_unescaped(piece), now, binary=True)
         text = self._text_rest + data.translate(SEVEN_BITS)
         end = 0
-        for found in TEXT.finditer(text):
+        for found in TEXT.finditer(text) if text.count(b"]", len(self._text_rest)) else ():
             end = found.end()
             try:
                 self._take(b85decode(found[1]), now, binary=False)

@@ -5,6 +5,7 @@ import sys
 from threading import Lock
 
 from ..errors import InputError
+from ..progress import terminal_to_ourselves
 
 SERVICE = "edgewright"
 _asking = Lock()  # several devices, one terminal
@@ -21,7 +22,7 @@ def password_for(user: str, device: str) -> str:
             f"Nobody is here to be asked for the password of {account}: put it into the system's keyring with "
             f"`keyring set {SERVICE} {account}` (pip install 'edgewright[keyring]')."
         )
-    with _asking:
+    with _asking, terminal_to_ourselves():
         return getpass.getpass(f"Password of {account}: ")
 
 

@@ -14,9 +14,8 @@ from ..errors import TransportError
 from .base import Completed
 from .quoting import command_line
 
-LINE_BYTES = 700
-_ANSWER_S = 1.0  # without one, the line is typed again
-_TRIES = 12
+LINE_BYTES = 2000
+_ANSWER_S = 1.5  # without one, the line is typed again: first after this, then each time after twice as long
 _START_S = 10.0
 _ANSWER = re.compile(rb"\[ew (\d+) ([^\]]*) (\d+) (\d+)\]")
 _REFUSED = b"[ew?]"
@@ -54,7 +53,7 @@ class Shell:
     with it: a login of ours is over when we are gone, however we go. Raises TransportError where it does not start."""
 
     def __init__(self, line: Line, *, replace: bool) -> None:
-        self._line, self._number, self._heard = line, 0, b""
+        self._line, self._number, self._heard, self._refused = line, 0, b"", False
         for _ in range(3):
             line.write(b" " + (b"exec " if replace else b"") + b"sh -c '" + _LOOP.encode() + b"'\r")
             if self._answer(0, _START_S) is not None:
@@ -64,20 +63,19 @@ class Shell:
             "The console's shell does not run a POSIX sh with stty and cksum: install coreutils there."
         )
 
-    def do(self, command: str, timeout_s: float = 60.0) -> str:
+    def do(self, command: str, timeout_s: float = 180.0) -> str:
         """Run a command line of printable ASCII in the loop itself; returns what it left in the variable r."""
         self._number += 1
         typed = self._typed(command)
-        end = time.monotonic() + timeout_s
-        for turn in range(_TRIES):
+        end, patience_s = time.monotonic() + timeout_s, _ANSWER_S
+        while (left_s := end - time.monotonic()) > 0:
             self._line.write(typed)
-            # A long command is not asked for again before it can have ended, but for one that was not understood.
-            patience_s = _ANSWER_S * (turn + 1) if turn < _TRIES - 1 else max(0.0, end - time.monotonic())
-            result = self._answer(self._number, patience_s)
+            self._refused = False
+            result = self._answer(self._number, min(patience_s, left_s))
             if result is not None:
                 return result
-            if time.monotonic() > end:
-                break
+            if not self._refused:
+                patience_s *= 2  # a slow device gets no more than it can read
         raise TransportError(f"The console did not answer within {timeout_s:g} s: see whether the device is busy.")
 
     def run(self, argv: Sequence[str], timeout_s: float = 60.0) -> Completed:
@@ -135,7 +133,7 @@ class Shell:
                     self._heard = self._heard[found.end() :]
                     return told.partition(b" ")[2].decode()
             if _REFUSED in self._heard:
-                self._heard = b""
+                self._heard, self._refused = b"", True
                 return None
         return None
 

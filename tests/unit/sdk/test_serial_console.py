@@ -6,11 +6,13 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import ClassVar
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from edgewright import progress
 from edgewright.devices import Device
 from edgewright.errors import InputError, TransportError
 from edgewright.transports.serial_address import SerialAddress
@@ -183,3 +185,33 @@ def test_a_shell_that_does_not_answer_is_told() -> None:
 
     with pytest.raises(TransportError, match="does not run a POSIX sh with stty and cksum"):
         Shell(Deaf(), replace=False)
+
+
+def test_progress_tells_bytes_rate_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, told = [100.0], []
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    tell = progress.sending(lambda step, fraction: told.append((step, fraction)), "sending model.tflite")
+    for seconds, arrived in ((0.0, 500_000), (10.0, 600_000), (90.0, 2_000_000)):
+        now[0] = 100.0 + seconds
+        tell(arrived, 2_000_000)
+    assert told == [
+        ("sending model.tflite: 0.5 of 2.0 MB", 0.25),
+        ("sending model.tflite: 0.6 of 2.0 MB, 10.0 kB/s, 2:20 left", 0.3),
+        ("sending model.tflite: 2.0 of 2.0 MB, 16.7 kB/s, 0:00 left", 1.0),
+    ]
+
+
+def test_a_question_stops_what_is_drawn() -> None:
+    class Bar:
+        calls: ClassVar[list[str]] = []
+
+        def start(self) -> None:
+            self.calls.append("start")
+
+        def stop(self) -> None:
+            self.calls.append("stop")
+
+    with progress.drawing(Bar()), progress.terminal_to_ourselves():
+        assert Bar.calls == ["stop"]
+    with progress.terminal_to_ourselves():
+        assert Bar.calls == ["stop", "start"]

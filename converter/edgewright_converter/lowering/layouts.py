@@ -22,7 +22,7 @@ from ..targets import Target, version_key
 from .dynamic import quantize_weights
 from .graph import Array, Graph, Model, Op
 from .integers import quantize_graph, supported
-from .kernels import WEIGHTED
+from .kernels import WEIGHTED, kinds
 from .layers import Layers
 from .markers import Range, take_ranges
 from .masks import saturate_masks
@@ -30,34 +30,12 @@ from .ranges import measure
 from .rewrite import rewrite
 from .versions import set_versions
 
-_SEEDS = frozenset(("CONV_2D", "DEPTHWISE_CONV_2D"))
+_SEEDS = frozenset(("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"))
 # What an int8 region around convolutions takes in: the same speed or better in int8, and no border inside.
-_BETWEEN = frozenset(
-    [
-        "ADD",
-        "MUL",
-        "CONCATENATION",
-        "PAD",
-        "MAX_POOL_2D",
-        "AVERAGE_POOL_2D",
-        "MEAN",
-        "RELU",
-        "RELU6",
-        "RESHAPE",
-        "EXPAND_DIMS",
-        "SQUEEZE",
-        "TRANSPOSE",
-        "GATHER",
-        "REDUCE_MAX",
-        "HARD_SWISH",
-        "LOGISTIC",
-        "RESIZE_NEAREST_NEIGHBOR",
-        "RESIZE_BILINEAR",
-        "STRIDED_SLICE",
-        "SLICE",
-        "FULLY_CONNECTED",
-        "SOFTMAX",
-    ]
+_BETWEEN = kinds(
+    "ADD MUL CONCATENATION PAD MAX_POOL_2D AVERAGE_POOL_2D MEAN RELU RELU6 RESHAPE EXPAND_DIMS SQUEEZE "
+    "TRANSPOSE GATHER REDUCE_MAX HARD_SWISH LOGISTIC RESIZE_NEAREST_NEIGHBOR RESIZE_BILINEAR STRIDED_SLICE "
+    "SLICE FULLY_CONNECTED SOFTMAX"
 )
 _HYBRID_IN_DELEGATE = (2, 17)
 _BITS = {"float32": 32, "int8": 8, "int4": 4}
@@ -109,8 +87,8 @@ def lay_out(
             int8_ends=quantize.border == "int8",
         )
     elif region:
-        kinds = "convolutions" if quantize.mode != "int8" else "operators"
-        skipped = (Skipped(kinds, "without data their activations' ranges are unknown, so they stay float"),)
+        what = "convolutions" if quantize.mode != "int8" else "operators"
+        skipped = (Skipped(what, "without data their activations' ranges are unknown, so they stay float"),)
     for graph in model.graphs:
         stored = quantize.mode in ("int8-fast", "int4") and runtime < _HYBRID_IN_DELEGATE
         quantize_weights(graph, bits, runtime, stored)
@@ -155,4 +133,4 @@ def _left_float(graph: Graph, mode: str, layers: Layers) -> tuple[Skipped, ...]:
         "int8": "there is no int8 form of it here, or the recipe leaves the layer float",
     }
     reason = reasons.get(mode, "float32 between integer weights: each int8 form would rescale, and be slower")
-    return tuple(Skipped(f"{', '.join(kinds)} in {layer}", reason) for layer, kinds in found.items())
+    return tuple(Skipped(f"{', '.join(names)} in {layer}", reason) for layer, names in found.items())

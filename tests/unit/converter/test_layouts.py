@@ -87,7 +87,7 @@ def test_single_layers_have_their_own_kind(transformer: Any) -> None:
     assert Counter(weights(flatbuffer, "FULLY_CONNECTED")) == {"float32": 2, "int8": 3}
     assert [e.what for e in mixed.outcomes[0].skipped if "attention" in e.what]
     assert mixed.outcomes[0].options["layers"] == {"embedding": "int4", "attention": "float32"}
-    with pytest.raises(ConversionError, match="No layer fits 'attentoin'.*: expected one of attention"):
+    with pytest.raises(ConversionError, match=r"No layer fits 'attentoin'.*: expected one of attention"):
         go(transformer, "int8", attentoin="float32")
 
 
@@ -118,3 +118,18 @@ def test_the_form_of_a_recurrent_layer_is_chosen_and_told(mode: str, steps: int,
     assert ("WHILE loop" in finished.outcomes[0].options["form"]) == loop
     if not loop:  # the input's projection once, then one dense layer a step
         assert kinds(finished.model)["FULLY_CONNECTED"] <= steps + 2
+
+
+def test_transposed_convolutions_are_integers_too() -> None:
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(6)
+    x = keras.Input((6, 6, 3), name="x")
+    y = layers.Conv2DTranspose(8, 3, strides=2, padding="same", activation="relu")(x)
+    model = keras.Model(x, layers.Conv2D(2, 1)(y))
+    data = {"x_train": np.random.default_rng(1).normal(0, 1, (40, 6, 6, 3)).astype(np.float32)}
+    for target in ("local", "local-tflite"):
+        finished = convert(model, data, Recipe("mine", (Quantize("int8"),)), target=target)
+        assert finished.outcomes[0].skipped == ()
+        assert finished.difference < 0.03

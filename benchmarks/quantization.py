@@ -6,8 +6,9 @@ Trains each model once and keeps it in FOLDER; then converts it in every way, ea
 came out on the same test samples, with ai-edge-litert and, where .venv-tflite is (`make .venv-tflite/.installed`), with
 tflite-runtime 2.14. Classifiers: accuracy; language models: perplexity. "same" and dB compare the flatbuffer's answers
 with those of the fake-quantized Keras model that it was made from: the part of equal classes, and the SQNR of the
-outputs, 10·log10(signal²/error²). bytes are the flatbuffer's, as a ratio to float32's. ai-edge-quantizer (`pip install ai-edge-quantizer==0.10.0`) and
-TFMOT (--tfmot makes an environment of its own in FOLDER) are told as missing where they are.
+outputs, 10·log10(signal²/error²). bytes are the flatbuffer's, as a ratio to float32's. ai-edge-quantizer
+(`pip install ai-edge-quantizer==0.10.0`) and TFMOT (--tfmot makes an environment of its own in FOLDER) are told as
+missing where they are.
 Exit code 1 where int8 after training loses more than 0.3 points of accuracy or 1 % of perplexity.
 """
 

@@ -145,7 +145,8 @@ def plain(places: Places, layer: Any, name: str) -> Call:
     """Add, Concatenate, normalizations, means, keras.ops in a functional model: a grid for what comes out."""
     import keras
 
-    output = places.point(name, "output")
+    normalizes = "Normalization" in type(layer).__name__
+    output = places.point(name, "output", bits=places.normalization_bits if normalizes else None)
 
     def call(*args: Any, **kwargs: Any) -> Any:
         places.entered(name, *keras.tree.flatten(args))

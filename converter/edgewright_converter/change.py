@@ -75,10 +75,12 @@ def change(model: Any, data: Dataset, request: Request, steps: Steps, undo: Exit
                 own.close()
                 raise
             _refuse_other_signature(states[0], frozen, step.use)
-            after = other_context.score(other)
+            after = outcome.accuracy_after
+            if after is None:  # the pass did not measure it
+                after = other_context.score(other).accuracy
             outcome = replace(outcome, parameters_before=model.count_params(), parameters_after=other.count_params())
-            lost = _lost(first, after)
-            if allowed is not None and lost is not None and lost > allowed / 100:
+            lost = 0.0 if first.accuracy is None or after is None else first.accuracy - after
+            if allowed is not None and lost > allowed / 100:
                 own.close()
                 _restore(before)
                 reason = f"accuracy fell by {lost * 100:.2f} points, the recipe's budget is {allowed:g}"
@@ -90,10 +92,6 @@ def change(model: Any, data: Dataset, request: Request, steps: Steps, undo: Exit
             outcomes.append(outcome)
             states.append(frozen)
     return Changed(model, tuple(outcomes), tuple(states), first)
-
-
-def _lost(first: Score, after: Score) -> float | None:
-    return None if first.accuracy is None or after.accuracy is None else first.accuracy - after.accuracy
 
 
 def _context(model: Any, data: Dataset, request: Request, steps: Steps, undo: ExitStack) -> tuple[Context, Frozen]:
@@ -114,6 +112,7 @@ def _context(model: Any, data: Dataset, request: Request, steps: Steps, undo: Ex
         report=steps.advance,
         undo=undo,
         trust=request.trust,
+        outputs=frozen.outputs,
     )
     return context, frozen
 

@@ -44,7 +44,7 @@ def student(
     from keras import layers
 
     tokens = keras.Input((length,), dtype=dtype, name=entrance)
-    x = layers.Embedding(vocabulary, width, name="embedding")(tokens)
+    x = layers.Embedding(vocabulary, width, name="token_embedding")(tokens)
     x = _BODIES[name](x, width, depth, per_token, dropout)
     x = layers.Dropout(dropout)(x)
     answer = layers.Dense(classes, activation="softmax" if probabilities else None, name=exit)(x)
@@ -55,8 +55,8 @@ def _bag(x: Any, width: int, depth: int, per_token: bool, dropout: float) -> Any
     from keras import layers
 
     x = layers.GlobalAveragePooling1D()(x)
-    for _ in range(depth):
-        x = layers.Dense(width, activation="relu")(x)
+    for layer in range(depth):
+        x = layers.Dense(width, activation="relu", name=f"dense_{layer}")(x)
     return x
 
 
@@ -64,7 +64,8 @@ def _cnn(x: Any, width: int, depth: int, per_token: bool, dropout: float) -> Any
     from keras import layers
 
     for layer in range(depth):
-        y = layers.Conv1D(2 * width, 3, padding="causal" if per_token else "same", activation="relu")(x)
+        padding = "causal" if per_token else "same"
+        y = layers.Conv1D(2 * width, 3, padding=padding, activation="relu", name=f"convolution_{layer}")(x)
         # A sum of a layer's input and output, where both have the same size, lets deep students learn.
         x = y if layer == 0 else layers.Add()([x, y])
         x = layers.Dropout(dropout)(x)
@@ -75,7 +76,8 @@ def _gru(x: Any, width: int, depth: int, per_token: bool, dropout: float) -> Any
     from keras import layers
 
     for layer in range(depth):
-        x = layers.GRU(width, return_sequences=per_token or layer < depth - 1)(layers.Dropout(dropout)(x))
+        every = per_token or layer < depth - 1
+        x = layers.GRU(width, return_sequences=every, name=f"gru_{layer}")(layers.Dropout(dropout)(x))
     return x
 
 
@@ -86,11 +88,13 @@ def _transformer(x: Any, width: int, depth: int, per_token: bool, dropout: float
     positions = ops.cumsum(ops.ones_like(x[:, :, 0], dtype="int32"), axis=-1) - 1  # a constant once it is traced
     x = x + layers.Embedding(length, width, name="position_embedding")(positions)
     heads = max(1, width // _HEAD_SIZE)
-    for _ in range(depth):
-        attend = layers.MultiHeadAttention(heads, max(1, width // heads), dropout=dropout)
-        x = layers.LayerNormalization()(x + layers.Dropout(dropout)(attend(x, x, use_causal_mask=per_token)))
-        y = layers.Dense(width)(layers.Dense(2 * width, activation="gelu")(x))
-        x = layers.LayerNormalization()(x + layers.Dropout(dropout)(y))
+    for block in range(depth):
+        attend = layers.MultiHeadAttention(heads, max(1, width // heads), dropout=dropout, name=f"attention_{block}")
+        attended = layers.Dropout(dropout)(attend(x, x, use_causal_mask=per_token))
+        x = layers.LayerNormalization(name=f"attention_norm_{block}")(x + attended)
+        y = layers.Dense(2 * width, activation="gelu", name=f"expand_{block}")(x)
+        y = layers.Dropout(dropout)(layers.Dense(width, name=f"contract_{block}")(y))
+        x = layers.LayerNormalization(name=f"feed_forward_norm_{block}")(x + y)
     return x if per_token else layers.GlobalAveragePooling1D()(x)
 
 

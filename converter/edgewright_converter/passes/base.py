@@ -66,7 +66,7 @@ class Context:
     is drawn by chance. folder: for checkpoints and what takes long to compute again; it outlives the conversion where
     the user said where. report: called with the fraction of this pass that is done. undo: an ExitStack that is unwound
     once the model is traced, or at once where the pass is rolled back. unlabelled: more inputs, () where there are no
-    more. trust: whether model files may hold Python code. trainings: numbers the trainings of this pass.
+    more. outputs: the names of the model's. trust: whether model files may hold Python code. trainings: numbers the trainings of this pass.
     """
 
     interface: "Interface"
@@ -81,6 +81,7 @@ class Context:
     undo: ExitStack
     unlabelled: tuple[Array, ...] = ()
     trust: bool = False
+    outputs: tuple[str, ...] = ()
     trainings: Iterator[int] = field(default_factory=count)
 
     def score(self, model: Any) -> "Score":

@@ -102,8 +102,10 @@ class Distill(TrainingOptions):
         """The trained student. Raises ModelError where the teacher cannot be asked or the student does not fit."""
         teachers = [model, *(_load(file, context) for file in self.teachers)]
         small = context.train.take(64, context.seed).x
-        if len(model.outputs if hasattr(model, "outputs") else [0]) > 1:
-            raise ModelError(f"Model {model.name} has several outputs, and distill takes a teacher with one.")
+        if len(context.outputs) > 1:
+            raise ModelError(
+                f"Model {model.name} has the outputs {', '.join(context.outputs)}, and distill takes a teacher with one."
+            )
         if context.train.y is not None and context.train.classes is None:
             raise ModelError("distill takes a teacher of classes, and the labels y_train are other numbers.")
         answers = [context.ask(teacher, small) for teacher in teachers]
@@ -161,8 +163,6 @@ class Distill(TrainingOptions):
                 f"{answer.shape[1:]}: use one of {', '.join(SEQUENCES)}, or give a file."
             )
         (spec,) = inputs
-        functional = getattr(teacher, "_functional", None) or teacher
-        outputs = getattr(functional, "outputs", None)
         learner = student(
             self.student,
             vocabulary=spec.ids,  # type: ignore[arg-type]  # checked above
@@ -175,7 +175,7 @@ class Distill(TrainingOptions):
             dropout=self.dropout,
             dtype=spec.dtype,
             entrance=spec.name,
-            exit=outputs[0]._keras_history.operation.name if outputs else "output",
+            exit=context.outputs[0],
         )
         return learner, ()
 

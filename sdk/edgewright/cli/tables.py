@@ -103,13 +103,13 @@ def outcome_parts(outcome: "Outcome") -> Iterator[RenderableType]:
         yield Text(f"  accuracy {outcome.accuracy_before:.4f} → {outcome.accuracy_after:.4f}")
     if outcome.loss_before is not None and outcome.loss_after is not None:
         yield Text(f"  cross-entropy {outcome.loss_before:.4f} → {outcome.loss_after:.4f}")
-    for noun, before, after in (
+    for noun, was, now in (
         ("parameters", outcome.parameters_before, outcome.parameters_after),
         ("multiply-adds", outcome.macs_before, outcome.macs_after),
-        ("µs on this machine (float32)", outcome.latency_us_before, outcome.latency_us_after),
+        ("µs on this machine, in float32", outcome.latency_us_before, outcome.latency_us_after),
     ):
-        if before is not None and after is not None and before != after:
-            yield Text(f"  {noun} {before:,.0f} → {after:,.0f}")
+        if was is not None and now is not None and was != now:
+            yield Text(f"  {noun} {was:,.0f} → {now:,.0f}")
     if outcome.rolled_back:
         yield Text(f"  taken back: {outcome.rolled_back}")
     if outcome.layers:

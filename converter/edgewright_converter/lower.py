@@ -14,10 +14,13 @@ from .targets import Target, version_key
 _MISLOWERED = {"FFT"}  # the converter makes an RFFT2D of it, whose result has another shape
 
 
-def lower(frozen: Frozen, quantize: Quantize, calibration: tuple[Array, ...], target: Target) -> bytes:
+def lower(
+    frozen: Frozen, quantize: Quantize, calibration: tuple[Array, ...], target: Target, sparse: bool = False
+) -> bytes:
     """A flatbuffer with static shapes and named signature, without Flex operators, that the target's runtime has.
 
-    calibration: samples in the order of the inputs, (samples, *shape without batch). Raises ConversionError.
+    calibration: samples in the order of the inputs, (samples, *shape without batch). sparse: store weights with many
+    zeros as sparse tensors. Raises ConversionError.
     """
     import tensorflow as tf
 
@@ -34,6 +37,8 @@ def lower(frozen: Frozen, quantize: Quantize, calibration: tuple[Array, ...], ta
     converter.target_spec.supported_ops = [sets.TFLITE_BUILTINS]
     if quantize.mode != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if sparse:
+        converter.optimizations = [*converter.optimizations, tf.lite.Optimize.EXPERIMENTAL_SPARSITY]
     if quantize.mode == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if quantize.mode == "dynamic-int8" and version_key(target.runtime) < (2, 17):

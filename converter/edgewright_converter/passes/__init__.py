@@ -5,9 +5,10 @@ hold, and it checks them itself: `__post_init__` raises ValueError with a senten
 follow. All but `quantize` change the Keras model; base.py says how.
 """
 
+from .prune_structured import PruneStructured
 from .qat import Qat
 from .quantize import Quantize
 
-Pass = Qat | Quantize  # the union of all passes
+Pass = PruneStructured | Qat | Quantize  # the union of all passes
 
-PASSES: dict[str, type[Pass]] = {"qat": Qat, "quantize": Quantize}
+PASSES: dict[str, type[Pass]] = {"prune-structured": PruneStructured, "qat": Qat, "quantize": Quantize}

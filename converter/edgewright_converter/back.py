@@ -16,7 +16,7 @@ def finish(prepared: Prepared, request: Request, steps: Steps) -> Finished:
     """Raises ConversionError where the model cannot be lowered, cannot run on the target, or answers otherwise."""
     frozen, fitted, quantize = prepared.frozen, prepared.fitted, request.recipe.quantize
     steps.begin("convert")
-    model = lower(frozen, quantize, fitted.calibration, request.target)
+    model = lower(frozen, quantize, fitted.calibration, request.target, request.recipe.sparse)
     flatbuffer = check_runnable(model, request.target)
     refuse_broken_scales(flatbuffer)
     limit = request.recipe.budget.size_bytes

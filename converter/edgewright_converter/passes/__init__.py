@@ -5,10 +5,22 @@ hold, and it checks them itself: `__post_init__` raises ValueError with a senten
 follow. All but `quantize` change the Keras model; base.py says how.
 """
 
+from .cluster import Cluster
+from .factorize import Factorize
+from .lora import Lora
+from .prune import Prune
 from .prune_structured import PruneStructured
 from .qat import Qat
 from .quantize import Quantize
 
-Pass = PruneStructured | Qat | Quantize  # the union of all passes
+Pass = Cluster | Factorize | Lora | Prune | PruneStructured | Qat | Quantize  # the union of all passes
 
-PASSES: dict[str, type[Pass]] = {"prune-structured": PruneStructured, "qat": Qat, "quantize": Quantize}
+PASSES: dict[str, type[Pass]] = {
+    "cluster": Cluster,
+    "factorize": Factorize,
+    "lora": Lora,
+    "prune": Prune,
+    "prune-structured": PruneStructured,
+    "qat": Qat,
+    "quantize": Quantize,
+}

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..data import Array
 from .channels import Axis
-from .graph import fresh, rebuild
+from .graph import built_layers, fresh, rebuild
 from .tracing import Trace
 from .vocabulary import fewer_rows, kept_rows
 
@@ -48,22 +48,10 @@ def cut(model: Any, use: str, trace: Trace, gone: set[int], vocabulary: Mapping[
         scale = trace.scales.get(id(variable))
         return value if scale is None else (value * scale(count)).astype(value.dtype)
 
-    for layer in _layers(model):
+    for layer in built_layers(model):
         for source, target in zip(layer.variables, made[id(layer)].variables, strict=True):
             value = fit(source)
             if id(layer) in rows and source is layer._embeddings:
                 value = kept_rows(value, rows[id(layer)])
             target.assign(value)
     return smaller
-
-
-def _layers(model: Any) -> list[Any]:
-    """Every layer that has been built again, also those of nested models; not the parts that a layer is made of."""
-    from .graph import is_nested
-
-    found: dict[int, Any] = {}
-    for layer in model.layers:
-        for inner in _layers(layer) if is_nested(layer) else [layer]:
-            if type(inner).__name__ != "InputLayer":
-                found[id(inner)] = inner
-    return list(found.values())

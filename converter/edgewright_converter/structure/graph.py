@@ -132,10 +132,14 @@ def _unbuilt(config: Any) -> Any:
     return config
 
 
-def copy_weights(old: Any, new: Any, fit: Callable[[Any], Any] = lambda variable: variable.numpy()) -> None:
-    """Give the new layers or models, variable by variable, fit(variable) of the old ones."""
-    for source, target in zip(old.variables, new.variables, strict=True):
-        target.assign(fit(source))
+def built_layers(model: Any) -> list[Any]:
+    """Every layer that `rebuild` builds again, also those of nested models; not the parts that a layer is made of."""
+    found: dict[int, Any] = {}
+    for layer in model.layers:
+        for inner in built_layers(layer) if is_nested(layer) else [layer]:
+            if type(inner).__name__ != "InputLayer":
+                found[id(inner)] = inner
+    return list(found.values())
 
 
 def _nothing() -> Any:

@@ -126,7 +126,8 @@ def _conv(trace: Trace, layer: Any, args: list[Any], outputs: list[Any]) -> Any:
     filters = trace.fresh(layer, "filters", layer.filters)
     check_activation(trace, layer, filters)
     ends = (filters, before) if "Transpose" in type(layer).__name__ else (before, filters)
-    trace.weight(layer._kernel, *(None,) * (rank - 2), *ends)
+    kernel = layer._kernel if hasattr(layer, "_kernel") else layer.kernel
+    trace.weight(kernel, *(None,) * (rank - 2), *ends)
     trace.weight(layer.bias, filters)
     trace.edits[id(layer)] = lambda config, count: {**config, "filters": count(filters)}
     return _with_channels(layer, rank, filters)

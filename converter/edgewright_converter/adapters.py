@@ -55,8 +55,8 @@ class Adapters:
     ) -> "Adapters":
         """Add adapters to every layer whose path matches a pattern of ``targets``, and freeze all else.
 
-        rank: of A·B; alpha: A·B counts alpha / rank, by default 1; name: of the set that trains first. Until trained the
-        model answers as before, for B is zero. Raises ModelError where no layer takes adapters.
+        rank: of A·B; alpha: A·B counts alpha / rank, by default 1; name: of the set that trains first. Until trained
+        the model answers as before, for B is zero. Raises ModelError where no layer takes adapters.
         """
         import keras
 

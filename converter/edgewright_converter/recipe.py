@@ -80,7 +80,7 @@ class Recipe:
 
     @property
     def sparse(self) -> bool:
-        """Whether weights are stored as sparse tensors: where a pass asks for it and a kernel of the engine runs them."""
+        """Whether weights are stored as sparse tensors: where a pass asks for it and the engine has a kernel."""
         return self.quantize.mode == "float32" and any(getattr(p, "sparse", False) for p in self.passes)
 
     @property

@@ -52,7 +52,9 @@ class Prune(TrainingOptions):
         if self.scope not in ("layer", "global"):
             raise ValueError(f'scope must be "layer" or "global", not {self.scope!r}')
         if self.scope == "global" and self.pattern == "2:4":
-            raise ValueError('scope must be "layer" with the pattern 2:4, which has the same number of zeros everywhere')
+            raise ValueError(
+                'scope must be "layer" with the pattern 2:4, which has the same number of zeros everywhere'
+            )
         if self.sparse and self.pattern != "1x4":
             raise ValueError('sparse goes with pattern = "1x4", the blocks of the engine\'s float32 kernel')
 
@@ -110,7 +112,7 @@ class _Held:
         self.masks = [tf.Variable(tf.ones(v.shape), trainable=False) for v in self.variables]
 
     def update(self, sparsity: float) -> None:
-        """New masks from the weights as they are now; a weight that became zero grows back if it is worth it."""
+        """New masks from the weights as they are now; what is zero already stays so, for nothing is smaller."""
         values = [variable.numpy() for variable in self.variables]
         found = masks(values, self.axes, self.options.pattern, sparsity, self.options.scope == "global")
         for variable, value, mask, held in zip(self.variables, values, found, self.masks, strict=True):

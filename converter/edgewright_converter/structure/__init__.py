@@ -1,1 +1,1 @@
-"""The structure of a Keras model: which channels hang together, which of them matter, and a smaller model without them."""
+"""Which channels of a Keras model hang together, which of them matter, and a smaller model without the rest."""

@@ -70,7 +70,12 @@ class Plan:
         chosen = self.ranks.get(id(layer))
         if not chosen:
             return None
-        make = {"MultiHeadAttention": _attention, "Embedding": _embedding, "EinsumDense": _einsum_dense, "Dense": _dense}
+        make = {
+            "MultiHeadAttention": _attention,
+            "Embedding": _embedding,
+            "EinsumDense": _einsum_dense,
+            "Dense": _dense,
+        }
         kind = type(layer).__name__
         return make.get(kind, _recurrent if hasattr(layer, "cell") else _conv)(self, layer, list(chosen.values()))
 
@@ -139,7 +144,10 @@ def _attention_factors(layer: Any, moments: Moments) -> list[Factor] | str:
     query, key, value = (_with_bias(part) for part in parts[:3])
     kernel = layer._output_dense._kernel
     out = kernel.numpy().reshape(layer.num_heads, layer.value_dim, -1)
-    roots = [root_of(moments.get(id(part)), table.shape[0]) for part, table in zip(parts, (query, key, value))]
+    roots = [
+        root_of(moments.get(id(part)), table.shape[0])
+        for part, table in zip(parts[:3], (query, key, value), strict=True)
+    ]
     heads = range(layer.num_heads)
 
     def write_keys(a: list[Array], b: list[Array]) -> None:

@@ -55,10 +55,11 @@ def walk(graph: Any, values: list[Any], visit: Visit) -> list[Any]:
 
 
 def rebuild(model: Any, use: str, replace: Callable[[Any], Callable[..., Any] | None]) -> tuple[Any, dict[int, Any]]:
-    """The same model of new layers, and the new layer or model by the id of the old one. Weights are those of fresh layers; names, inputs and outputs are the model's own.
+    """The same model of new layers, and the new layer or model by the id of the old one.
 
+    Weights are those of fresh layers; names, inputs and outputs are the model's own, and it is compiled as that was.
     replace: a layer → what is called in its place, or None for a fresh copy from its config. It is asked once for each
-    layer, however often that is shared. The model is compiled as the old one was.
+    layer, however often that is shared.
     """
     with model.distribute_strategy.scope() if model.distribute_strategy is not None else _nothing():
         made: dict[int, Any] = {}

@@ -2,7 +2,7 @@
 
 magnitude   sum of squares of all weights that belong to the channel
 taylor      (gradient · weight)² of each weight's slice, summed over weights and batches of training data: the first
-            order of the change in loss without it (Molchanov et al. 2019, Importance Estimation for Neural Network Pruning)
+            order of the change in loss without it (Molchanov et al. 2019, Importance Estimation for Network Pruning)
 activation  mean square of the channel's values over training data, times the sum of squares of the weights that read
             it: how much the next layer hears of it (Hu et al. 2016 count zeros; this is their idea for any activation)
 """
@@ -16,9 +16,9 @@ import numpy as np
 
 from ..data import Array
 from ..passes.base import Context
+from ..passes.training import _default_loss, _labels_for, _own_loss
 from .channels import Axes, Channels
 from .tracing import Trace
-from ..passes.training import _default_loss, _labels_for, _own_loss
 
 IMPORTANCE = ("magnitude", "taylor", "activation")
 _SAMPLES, _BATCH = 1024, 64
@@ -69,7 +69,8 @@ def _taylor(scores: Array, model: Any, trace: Trace, context: Context) -> None:
         with tf.GradientTape() as tape:
             value = tf.reduce_mean(loss(y, model(context.interface.pack(list(x)), training=False)))
         found = tape.gradient(value, [v.value for v, _ in labelled])
-        return [tf.zeros(v.shape) if g is None else tf.convert_to_tensor(g) for g, (v, _) in zip(found, labelled)]
+        pairs = zip(found, labelled, strict=True)
+        return [tf.zeros(v.shape) if g is None else tf.convert_to_tensor(g) for g, (v, _) in pairs]
 
     weights = [v.numpy().astype(np.float64) for v, _ in labelled]
     for start in range(0, len(rows) - min(_BATCH, len(rows)) + 1, _BATCH):

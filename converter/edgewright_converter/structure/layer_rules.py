@@ -8,15 +8,18 @@ from .channels import Axes, Axis
 from .operation_rules import concatenate_axes, reshape_axes, same
 from .tracing import Trace, Traced, broadcast, has_plain_weights, normal, repeated, rule_for, sizes, tiled, unknown
 
-_ELEMENTWISE = """
-relu relu6 leaky_relu elu selu celu gelu sigmoid hard_sigmoid log_sigmoid tanh hard_tanh tanh_shrink silu hard_silu
-softplus softsign soft_shrink hard_shrink sparse_plus squareplus exponential linear mish threshold
-""".split()
-_SAME = """
-ReLU LeakyReLU ELU Dropout SpatialDropout1D SpatialDropout2D SpatialDropout3D GaussianDropout GaussianNoise AlphaDropout
-ActivityRegularization Identity Masking
-""".split()
-_MERGES = "Add Subtract Multiply Average Maximum Minimum".split()
+# fmt: off
+_ELEMENTWISE = [
+    "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "sigmoid", "hard_sigmoid", "log_sigmoid", "tanh",
+    "hard_tanh", "tanh_shrink", "silu", "hard_silu", "softplus", "softsign", "soft_shrink", "hard_shrink",
+    "sparse_plus", "squareplus", "exponential", "linear", "mish", "threshold",
+]
+_SAME = [
+    "ReLU", "LeakyReLU", "ELU", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D",
+    "GaussianDropout", "GaussianNoise", "AlphaDropout", "ActivityRegularization", "Identity", "Masking",
+]
+# fmt: on
+_MERGES = ["Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum"]
 _WINDOWS = [f"{kind}{n}D" for n in (1, 2, 3) for kind in ("MaxPooling", "AveragePooling", "Cropping", "ZeroPadding")]
 _WINDOWS += ["UpSampling1D", "UpSampling2D", "UpSampling3D"]
 _GLOBAL = [f"Global{kind}Pooling{n}D" for n in (1, 2, 3) for kind in ("Max", "Average")]
@@ -266,7 +269,7 @@ def _bidirectional(trace: Trace, layer: Any, args: list[Any], outputs: list[Any]
     import numpy as np
 
     sides = (layer.forward_layer, layer.backward_layer)
-    if any(getattr(side, "cell", None) is None or len(args) > 1 and isinstance(args[1], list) for side in sides):
+    if any(getattr(side, "cell", None) is None or (len(args) > 1 and isinstance(args[1], list)) for side in sides):
         return unknown(trace, layer, args, outputs)
     ahead, back = (_recurrent(trace, side, args[:1], outputs[:1])[0][-1] for side in sides)
     if ahead is None or back is None:
@@ -319,7 +322,9 @@ def _dot(trace: Trace, layer: Any, args: list[Any], outputs: list[Any]) -> Axes:
     axes = (layer.axes, layer.axes) if isinstance(layer.axes, int) else tuple(layer.axes)
     i, j = normal(axes[0], len(a.axes)), normal(axes[1], len(b.axes))
     trace.tie(a.axes[i], b.axes[j], layer.name)
-    found = [axis for n, axis in enumerate(a.axes) if n != i] + [axis for n, axis in enumerate(b.axes) if n not in (0, j)]
+    found = [axis for n, axis in enumerate(a.axes) if n != i] + [
+        axis for n, axis in enumerate(b.axes) if n not in (0, j)
+    ]
     return tuple(found) if len(found) == len(outputs[0].shape) else (None,) * len(outputs[0].shape)
 
 

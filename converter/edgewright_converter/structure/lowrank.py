@@ -23,7 +23,7 @@ def root_of(moment: Array | None, size: int) -> Array:
 
 
 def decompose(matrix: Array, left: Array, right: Array | None = None) -> tuple[Array, Array, Array]:
-    """matrix: (in, out); left, right: roots of the inputs' second moments → A (in, r), s (r,), B (r, out), A·B = matrix.
+    """matrix: (in, out); left, right: roots of the sides' second moments → A (in, r), s (r,), B (r, out): A·B = matrix.
 
     s: the weighted singular values, descending; each factor carries √s. The first r columns and rows are the best
     product of rank r.

@@ -43,7 +43,9 @@ def moments(model: Any, context: Context) -> dict[int, Array]:
 
         for layer in model._flatten_layers():
             if type(layer) is keras.layers.Embedding:
-                watch(layer, lambda ids, rows=layer.input_dim: np.bincount(ids.astype(np.int64).ravel(), minlength=rows))
+                watch(
+                    layer, lambda ids, rows=layer.input_dim: np.bincount(ids.astype(np.int64).ravel(), minlength=rows)
+                )
             elif type(layer) is keras.layers.Dense or isinstance(layer, keras.layers.RNN):
                 watch(layer, _second_moment)
             elif type(layer) is keras.layers.MultiHeadAttention:

@@ -6,16 +6,21 @@ from typing import Any
 from .channels import Axes, Axis, einsum_axes
 from .tracing import Trace, Traced, broadcast, normal, sizes
 
-_SAME = """
-Abs Absolute Cast Ceil Celu Clip Copy Elu Erf Exp Expm1 Floor Gelu HardSigmoid HardSilu HardSwish HardTanh LeakyRelu Log
-Log1p LogSigmoid LogicalNot Mish Negative Reciprocal Relu Relu6 Round Rsqrt Selu Sigmoid Sign Silu Sin Cos Softplus
-Softsign Sparsemax Sqrt Square Squareplus StopGradient Swish Tanh TanhShrink OnesLike ZerosLike
-""".split()
-_ELEMENTWISE = """
-Add Subtract Multiply Divide TrueDivide DivideNoNan Maximum Minimum Power Where Greater GreaterEqual Less LessEqual
-Equal NotEqual LogicalAnd LogicalOr Mod FloorDivide
-""".split()
-_REDUCTIONS = "Mean Sum Max Min Amax Amin Prod Var Std All Any Argmax Argmin LogSumExp".split()
+# fmt: off
+_SAME = [
+    "Abs", "Absolute", "Cast", "Ceil", "Celu", "Clip", "Copy", "Elu", "Erf", "Exp", "Expm1", "Floor", "Gelu",
+    "HardSigmoid", "HardSilu", "HardSwish", "HardTanh", "LeakyRelu", "Log", "Log1p", "LogSigmoid", "LogicalNot",
+    "Mish", "Negative", "Reciprocal", "Relu", "Relu6", "Round", "Rsqrt", "Selu", "Sigmoid", "Sign", "Silu", "Sin",
+    "Cos", "Softplus", "Softsign", "Sparsemax", "Sqrt", "Square", "Squareplus", "StopGradient", "Swish", "Tanh",
+    "TanhShrink", "OnesLike", "ZerosLike",
+]
+_ELEMENTWISE = [
+    "Add", "Subtract", "Multiply", "Divide", "TrueDivide", "DivideNoNan", "Maximum", "Minimum", "Power", "Where",
+    "Greater", "GreaterEqual", "Less", "LessEqual", "Equal", "NotEqual", "LogicalAnd", "LogicalOr", "Mod",
+    "FloorDivide",
+]
+# fmt: on
+_REDUCTIONS = ["Mean", "Sum", "Max", "Min", "Amax", "Amin", "Prod", "Var", "Std", "All", "Any", "Argmax", "Argmin"]
 
 
 def same(trace: Trace, operation: Any, args: list[Any], outputs: list[Any]) -> Axes:

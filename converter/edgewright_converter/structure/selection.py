@@ -65,7 +65,12 @@ def components(channels: Channels) -> list[Component]:
 
 
 def chosen(
-    parts: list[Component], scores: Mapping[int, float], keep: float, multiple: int, least: Mapping[str, int], share: bool
+    parts: list[Component],
+    scores: Mapping[int, float],
+    keep: float,
+    multiple: int,
+    least: Mapping[str, int],
+    share: bool,
 ) -> set[int]:
     """The roots to remove, least important first. keep: fraction of ``least[name]`` channels that is to stay.
 

@@ -13,7 +13,7 @@ _FEWEST = 64  # a smaller weight is not worth a pattern
 
 
 def hold(variable: Any, project: Callable[[Any], Any], context: Context) -> None:
-    """project: a tensor → what it has to be. A constraint that is there already goes before it. Undone with the rest."""
+    """project: a tensor → what it has to be. One that is there already goes before it. Undone with the rest."""
     own = variable.constraint
     variable.constraint = (lambda w: project(own(w))) if own is not None else project
     context.undo.callback(setattr, variable, "constraint", own)

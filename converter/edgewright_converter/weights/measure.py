@@ -1,4 +1,4 @@
-"""What zeros and shared values are worth: bytes as stored, bytes compressed, latency; said plainly where it is nothing."""
+"""What zeros and shared values are worth: bytes as stored and compressed, latency; plainly where it is nothing."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -109,9 +109,10 @@ def test_full_rank_keeps_the_function_of_every_model() -> None:
 
 @pytest.mark.slow
 def test_what_is_written_into_a_layer_for_measuring_is_what_its_factors_compute() -> None:
+    from unit.converter import random_models
+
     from edgewright_converter.structure.factors import factors
     from edgewright_converter.structure.graph import built_layers
-    from unit.converter import random_models
 
     x = random_models.tokens()
     for name in ("attention", "products", "convolution", "lstm"):
@@ -126,8 +127,9 @@ def test_what_is_written_into_a_layer_for_measuring_is_what_its_factors_compute(
 
 @pytest.mark.slow
 def test_a_thin_layer_is_left_alone() -> None:
-    from edgewright_converter.structure.factors import factors
     from unit.converter import zoo
+
+    from edgewright_converter.structure.factors import factors
 
     (dense,) = [layer for layer in zoo.build("functional").layers if layer.name == "classes"]
     products = factors(dense, {})

@@ -60,9 +60,7 @@ def _scored(sizes: list[int]) -> tuple[list[Component], dict[int, float]]:
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=6), st.floats(0.05, 1), st.integers(1, 8), st.booleans())
-def test_each_component_keeps_what_was_asked_for(
-    sizes: list[int], keep: float, multiple: int, share: bool
-) -> None:
+def test_each_component_keeps_what_was_asked_for(sizes: list[int], keep: float, multiple: int, share: bool) -> None:
     parts, scores = _scored(sizes)
     gone = chosen(parts, scores, keep, multiple, {part.name: part.total for part in parts}, share)
     for part in parts:
@@ -183,8 +181,9 @@ def test_every_block_by_itself_loses_nothing_that_is_zero() -> None:
 
 @pytest.mark.slow
 def test_a_layer_without_a_rule_is_left_alone_and_told() -> None:
-    from edgewright_converter.structure.tracing import trace
     from unit.converter import random_models
+
+    from edgewright_converter.structure.tracing import trace
 
     model = random_models.build(["unknown"], "mean", 0)
     found = trace(model, "prune-structured")
@@ -196,8 +195,9 @@ def test_a_layer_without_a_rule_is_left_alone_and_told() -> None:
 
 @pytest.mark.slow
 def test_a_subclassed_model_is_refused() -> None:
-    from edgewright_converter.structure.tracing import trace
     from unit.converter import zoo
 
-    with pytest.raises(ModelError, match="prune-structured .* subclassed model"):
+    from edgewright_converter.structure.tracing import trace
+
+    with pytest.raises(ModelError, match="pass prune-structured rebuilds a model layer by layer, and"):
         trace(zoo.build("subclassed"), "prune-structured")

@@ -93,7 +93,7 @@ def made(name: str, folder: Path, out: Path) -> Row:
     )
     first, last = done.outcomes[0], done.outcomes[-1]
     assert last.accuracy_after is not None
-    parameters = first.cost_after.parameters if first.cost_after is not None else first.weight_bytes_before // 4
+    parameters = first.parameters_after or first.weight_bytes_before // 4
     model = Bundle.open(done.path).read("model.tflite")
     print(f"{name}: accuracy {last.accuracy_after:.4f}", file=sys.stderr, flush=True)
     return Row(parameters, model, last.accuracy_after, perf_counter() - began)

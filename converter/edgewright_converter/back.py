@@ -1,30 +1,36 @@
 """The second half of a conversion: lower, check against the target, compare with Keras, choose golden samples."""
 
+from dataclasses import asdict, replace
 from importlib.metadata import version
+from typing import Any
 
 from edgewright_runtime import __version__
+from edgewright_runtime.errors import EdgewrightError, InputError
 
 from . import check
+from .cost import Cost, cost_of
 from .errors import ConversionError
 from .job import Finished, Prepared, Request, Steps
 from .lower import check_runnable, lower
 from .outcome import Outcome
-from .passes.quantize import left_float, refuse_broken_scales
+from .passes.quantize import Quantize
+from .weights.gains import with_gains
 
 
 def finish(prepared: Prepared, request: Request, steps: Steps) -> Finished:
     """Raises ConversionError where the model cannot be lowered, cannot run on the target, or answers otherwise."""
     frozen, fitted, quantize = prepared.frozen, prepared.fitted, request.recipe.quantize
     steps.begin("convert")
-    model = lower(frozen, quantize, fitted.calibration, request.target, request.recipe.sparse)
+    lowered = lower(frozen, quantize, fitted.calibration, request.target, request.recipe.sparse)
+    model = lowered.model
     flatbuffer = check_runnable(model, request.target)
-    refuse_broken_scales(flatbuffer)
     limit = request.recipe.budget.size_bytes
     if limit is not None and len(model) > limit:
         raise ConversionError(
             f"The flatbuffer has {len(model)} bytes, the recipe's budget is {limit}: use a smaller model or recipe."
         )
     steps.begin("compare")
+    outcomes = _with_costs(prepared, request)
     names = tuple(spec.name for spec in frozen.inputs)
     accuracy = None
     with check.engine_for(model) as engine:
@@ -36,16 +42,17 @@ def finish(prepared: Prepared, request: Request, steps: Steps) -> Finished:
             )
         if fitted.truth is not None:
             accuracy = check.accuracy(engine, names, fitted.test, fitted.truth, steps.advance)
+        _keep_accuracy(prepared.accuracy_given, accuracy, request.recipe.budget.accuracy_drop)
         golden = check.golden(model, engine, names, fitted.probes, quantize.mode)
         inputs, outputs = engine.inputs, engine.outputs
     outcome = Outcome(
         use=quantize.use,
-        options={"mode": quantize.mode, "border": quantize.border},
+        options={"form": frozen.form, **asdict(quantize)},
         weight_bytes_before=prepared.weight_bytes,
         weight_bytes_after=sum(size for purpose, size in flatbuffer.breakdown.items() if purpose.startswith("weights")),
         accuracy_before=prepared.accuracy,
         accuracy_after=accuracy,
-        skipped=left_float(flatbuffer, quantize.mode),
+        skipped=lowered.skipped,
     )
     return Finished(
         model=model,
@@ -54,10 +61,56 @@ def finish(prepared: Prepared, request: Request, steps: Steps) -> Finished:
         outputs=outputs,
         golden=golden,
         difference=apart,
-        outcomes=(*prepared.outcomes, outcome),
+        outcomes=(*outcomes, outcome),
         versions=_versions(),
         seconds=steps.end(),
     )
+
+
+def _with_costs(prepared: Prepared, request: Request) -> tuple[Outcome, ...]:
+    """Each pass with what the model cost before and after it, as a float32 flatbuffer on this machine."""
+    costs: dict[tuple[bytes, bool], Cost | None] = {}
+    names = tuple(spec.name for spec in prepared.frozen.inputs)
+    # From the pass on that asks for sparse tensors, its zeros are stored as those.
+    sparse = [False]
+    for outcome in prepared.outcomes:
+        asked = request.recipe.sparse and bool(outcome.options.get("sparse")) and not outcome.rolled_back
+        sparse.append(sparse[-1] or asked)
+    stored = list(zip(prepared.states, sparse, strict=False))
+    for state, as_sparse in stored:
+        if (state.graph, as_sparse) not in costs:
+            try:
+                lowered = lower(state, Quantize("float32"), (), request.target, as_sparse)
+                costs[state.graph, as_sparse] = cost_of(lowered.model, names, prepared.fitted.probes)
+            except EdgewrightError:  # a state on the way that only a later pass makes runnable
+                costs[state.graph, as_sparse] = None
+    found = []
+    for outcome, (before, was), (after, is_now) in zip(prepared.outcomes, stored, stored[1:], strict=False):
+        values: dict[str, Any] = {}
+        for when, cost in (("before", costs[before.graph, was]), ("after", costs[after.graph, is_now])):
+            if cost is not None and not (outcome.rolled_back and when == "after"):
+                values |= {
+                    f"macs_{when}": cost.macs,
+                    f"latency_us_{when}": cost.latency_us,
+                    f"float_bytes_{when}": cost.size_bytes,
+                    f"compressed_bytes_{when}": cost.compressed_bytes,
+                }
+        found.append(with_gains(replace(outcome, **values)))
+    return tuple(found)
+
+
+def _keep_accuracy(given: float | None, accuracy: float | None, allowed: float | None) -> None:
+    """Raises InputError where the budget cannot be judged, ConversionError where it is broken."""
+    if allowed is None:
+        return
+    if given is None or accuracy is None:
+        raise InputError("The budget accuracy_drop needs labelled test samples: give x_test and y_test (--data).")
+    if given - accuracy > allowed / 100:
+        raise ConversionError(
+            f"The flatbuffer's accuracy is {accuracy:.4f}, the given model's {given:.4f}: "
+            f"{(given - accuracy) * 100:.2f} points less, "
+            f"the recipe's budget is {allowed:g}: quantize less, or allow more (accuracy_drop)."
+        )
 
 
 def _versions() -> dict[str, str]:

@@ -1,8 +1,8 @@
 """The user's samples: an .npz, a table of texts, a function in a file, or a dict of arrays, all as one Dataset.
 
-Keys of an .npz or a dict: x_train, y_train, x_test, y_test; with several inputs x_train.<input name>, or a dict of
-them. A function returns such a dict, or tf.data pipelines as model.fit takes them (batches of x, or of (x, y)): one, or
-{"train": …, "test": …}. Without labels the samples serve for calibration alone.
+Keys of an .npz or a dict: x_train, y_train, x_test, y_test, and x_unlabelled for distill; with several inputs
+x_train.<input name>, or a dict of them. A function returns such a dict, or tf.data pipelines as model.fit takes them
+(batches of x, or of (x, y)): one, or {"train": …, "test": …}. Without labels the samples serve for calibration alone.
 """
 
 import difflib
@@ -21,7 +21,7 @@ from .function import call_function, is_function
 from .table import TABLE_SUFFIXES, read_table
 
 PIPELINE_SAMPLES = 4096  # the most that is taken from a training pipeline, which may be endless
-_PARTS = ("x_train", "y_train", "x_test", "y_test")
+_PARTS = ("x_train", "y_train", "x_test", "y_test", "x_unlabelled")
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -31,6 +31,7 @@ class Dataset:
     """x_*: input name → (samples, *shape); the name "" stands for a model's only input. y_*: (samples, …) or None.
 
     pipeline: the tf.data pipeline that x_train and y_train are the beginning of, where the user gave one with labels.
+    x_unlabelled: more samples, of which no one says what they are.
     """
 
     x_train: dict[str, Array] = field(default_factory=dict)
@@ -38,6 +39,7 @@ class Dataset:
     x_test: dict[str, Array] = field(default_factory=dict)
     y_test: Array | None = None
     pipeline: Any = None
+    x_unlabelled: dict[str, Array] = field(default_factory=dict)
 
 
 def load_data(source: Any, tokenizer: Tokenizer | None, labels: list[str] | None) -> Dataset:
@@ -75,7 +77,7 @@ def from_mapping(source: Any, tokenizer: Tokenizer | None = None, labels: list[s
         raise InputError(
             f"The data is a {type(source).__name__}: expected a dict with x_train, y_train, x_test, y_test."
         )
-    parts: dict[str, Any] = {"x_train": {}, "x_test": {}}
+    parts: dict[str, Any] = {"x_train": {}, "x_test": {}, "x_unlabelled": {}}
     for key, value in source.items():
         part, _, name = str(key).partition(".")
         if part not in _PARTS:
@@ -85,7 +87,7 @@ def from_mapping(source: Any, tokenizer: Tokenizer | None = None, labels: list[s
                 + (
                     f"did you mean {near[0]!r}?"
                     if near
-                    else "expected x_train, y_train, x_test, y_test, or x_train.<input>."
+                    else "expected x_train, y_train, x_test, y_test, x_unlabelled, or x_train.<input>."
                 )
             )
         if part.startswith("y"):

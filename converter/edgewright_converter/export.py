@@ -11,14 +11,18 @@ from .errors import ModelError
 from .fitting import InputSpec
 from .gathers import plain_gathers
 from .interface import Interface
-from .plain import plain_layers
+from .plain import plain_layers, recurrent_layers, unrolled_steps
 from .splits import slice_partial_splits
 from .static import make_static
+from .targets import Target
 
 
 @dataclass(frozen=True)
 class Frozen:
-    """graph: a serialized GraphDef. inputs, outputs: by name; *_tensors: the same in the graph, e.g. "Identity:0"."""
+    """graph: a serialized GraphDef. inputs, outputs: by name; *_tensors: the same in the graph, e.g. "Identity:0".
+
+    layers: names of the Keras layers, () where there are none. form: of the recurrent layers, with the reason; "" without.
+    """
 
     graph: bytes
     inputs: tuple[InputSpec, ...]
@@ -27,9 +31,11 @@ class Frozen:
     output_tensors: tuple[str, ...]
     loops: bool
     classes: int | None  # size of the only output's last axis; None where there is no such thing
+    layers: tuple[str, ...] = ()
+    form: str = ""
 
 
-def freeze(model: Any, interface: Interface, mode: str) -> Frozen:
+def freeze(model: Any, interface: Interface, mode: str, target: Target) -> Frozen:
     """Trace the model once, at its final size. mode: of the quantization that follows."""
     import contextlib
 
@@ -49,7 +55,8 @@ def freeze(model: Any, interface: Interface, mode: str) -> Frozen:
         return [tf.cast(t, "float32") if t.dtype in half else tf.identity(t) for _, t in reversed(outputs)]
 
     specs = [tf.TensorSpec(spec.shape, spec.dtype, name=spec.name) for spec in interface.inputs]
-    with plain_layers(model, mode) if isinstance(model, keras.Model) else contextlib.nullcontext():
+    unrolled = unrolled_steps(mode, target)
+    with plain_layers(model, mode, unrolled) if isinstance(model, keras.Model) else contextlib.nullcontext():
         traced = tf.function(serve, autograph=False).get_concrete_function(*specs)
     frozen = convert_variables_to_constants_v2(traced, lower_control_flow=False)
     batch = interface.inputs[0].shape[0]
@@ -66,7 +73,7 @@ def freeze(model: Any, interface: Interface, mode: str) -> Frozen:
             )
     for node in [*graph.node, *(node for function in graph.library.function for node in function.node_def)]:
         node.attr.pop("_gradient_op_type", None)  # a custom gradient is known to this process alone, and of no use
-    if mode == "int8":
+    if mode in ("int8", "int8-fast", "int4"):
         slice_partial_splits(graph, frozen.graph)
     ids = plain_gathers(graph)
     placeholders = [tensor.op.name for tensor in frozen.inputs]
@@ -78,4 +85,17 @@ def freeze(model: Any, interface: Interface, mode: str) -> Frozen:
         output_tensors=tuple(tensor.name for tensor in outputs),
         classes=outputs[0].shape[-1] if len(names) == 1 and outputs[0].shape.rank > 1 else None,
         loops=loops,
+        layers=tuple(layer.name for layer in model._flatten_layers()) if isinstance(model, keras.Model) else (),
+        form=_form(model, loops),
     )
+
+
+def _form(model: Any, loops: bool) -> str:
+    """Of the recurrent layers, and why; "" where there are none."""
+    import keras
+
+    if loops:
+        return "recurrent layers: a WHILE loop, the smallest form"
+    if not isinstance(model, keras.Model) or not recurrent_layers(model):
+        return ""
+    return "recurrent layers: steps written out, which spares the loop's own work and takes integers; larger"

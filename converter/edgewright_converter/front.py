@@ -9,13 +9,13 @@ import numpy as np
 from edgewright_runtime.errors import InputError
 from edgewright_runtime.text import Tokenizer
 
-from .change import change, scope
+from .change import Changed, change, scope
 from .data import Array, Dataset, load_data
 from .export import freeze
 from .fitting import fit, predicted
 from .interface import Interface, interface_of
 from .job import Prepared, Request, Steps
-from .outcome import Outcome
+from .passes.base import Score
 from .plain import full_precision
 
 _MANY = 128  # samples that Keras answers at once
@@ -36,18 +36,21 @@ def prepare(model: Any, request: Request, steps: Steps) -> Prepared:
     import keras
 
     with ExitStack() as undo:
-        outcomes: tuple[Outcome, ...] = ()
+        changed = Changed(model, (), (), Score())
         if request.recipe.model_passes:
-            model, outcomes = change(model, data, request, steps, undo)
+            changed = change(model, data, request, steps, undo)
+            model = changed.model
         if isinstance(model, keras.Model):
             undo.enter_context(full_precision(model))
-        return replace(_trace(model, data, tokenizer, request, steps), outcomes=outcomes)
+        prepared = _trace(model, data, tokenizer, request, steps)
+        given = changed.first.accuracy if changed.outcomes else prepared.accuracy
+        return replace(prepared, outcomes=changed.outcomes, states=changed.states, accuracy_given=given)
 
 
 def _trace(model: Any, data: Dataset, tokenizer: Tokenizer | None, request: Request, steps: Steps) -> Prepared:
     steps.begin("trace the model")
     interface = interface_of(model, request.batch, request.shapes, data)
-    frozen = freeze(model, interface, request.recipe.quantize.mode)
+    frozen = freeze(model, interface, request.recipe.quantize.mode, request.target)
     classes = frozen.classes
     _check_companions(request, tokenizer, frozen.inputs, classes)
     fitted = fit(data, frozen.inputs, classes, request.seed)

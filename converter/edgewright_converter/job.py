@@ -41,13 +41,15 @@ class Request:
     tokenizer: bytes | None
     trust: bool
     seed: int
+    checkpoints: str | None = None  # a folder that outlives the conversion
 
 
 @dataclass(frozen=True)
 class Prepared:
     """A traced model and Keras' answers. reference: by output name, to the probes; accuracy: on the test samples.
 
-    outcomes: of the passes that changed the Keras model before it was traced.
+    outcomes: of the passes that changed the Keras model before it was traced; states: it before the first and after
+    each, in float32; accuracy_given: of the model before the first.
     """
 
     frozen: Frozen
@@ -56,6 +58,8 @@ class Prepared:
     accuracy: float | None
     weight_bytes: int
     outcomes: tuple[Outcome, ...] = ()
+    states: tuple[Frozen, ...] = ()
+    accuracy_given: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,29 +1,43 @@
-"""The frozen graph → a flatbuffer: tf.lite's converter with the flags that each mode and target needs."""
+"""The frozen graph → a flatbuffer: tf.lite's converter for the float model, then the form of each mode and target."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .data import Array
 from .errors import ConversionError
 from .export import Frozen
 from .flatbuffer import Flatbuffer, read, reorder
-from .passes.quantize import Quantize
+from .lowering.fileformat import read_model, write_model
+from .lowering.layouts import lay_out
+from .lowering.markers import Range, mark_ranges
+from .outcome import Skipped
+from .passes.quantize import Quantize, left_float, refuse_broken_scales
 from .targets import Target, version_key
 
+_BY_TENSORFLOW = ("float16", "int16x8")
 _MISLOWERED = {"FFT"}  # the converter makes an RFFT2D of it, whose result has another shape
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A flatbuffer, and what stayed in float, with the reason."""
+
+    model: bytes
+    skipped: tuple[Skipped, ...] = ()
 
 
 def lower(
     frozen: Frozen, quantize: Quantize, calibration: tuple[Array, ...], target: Target, sparse: bool = False
-) -> bytes:
+) -> Lowered:
     """A flatbuffer with static shapes and named signature, without Flex operators, that the target's runtime has.
 
-    calibration: samples in the order of the inputs, (samples, *shape without batch). sparse: store weights with many
-    zeros as sparse tensors. Raises ConversionError.
+    TensorFlow's converter gives the float model; `lowering` does the rest, but for int16 and float16, which are the
+    converter's own. calibration: samples in the order of the inputs, (samples, *shape without batch), () for none.
+    sparse: of float32, stores weights with blocks of zeros as sparse tensors, which are the converter's own too. Raises
+    ConversionError.
     """
-    import tensorflow as tf
-
     if quantize.needs_data and frozen.loops:
         raise ConversionError(
             f"This SavedModel has a loop (LSTM, GRU or while), and {quantize.mode} of a loop crashes TensorFlow: "
@@ -32,32 +46,57 @@ def lower(
     mislowered = _MISLOWERED & {node.op for node in _graph(frozen).node}
     if mislowered:
         raise ConversionError(_no_operator(frozen, mislowered))
+    if sparse:
+        plain = _convert(frozen, quantize, (), (), sparse=True)
+        return Lowered(reorder(plain, tuple(spec.name for spec in frozen.inputs), frozen.outputs))
+    if quantize.mode in _BY_TENSORFLOW:
+        model = read_model(_convert(frozen, quantize, calibration, ()))
+        skipped: tuple[Skipped, ...] = ()
+    else:
+        graph = _graph(frozen)
+        settled = mark_ranges(graph)
+        float_model = _convert(
+            replace(frozen, graph=graph.SerializeToString(deterministic=True)), quantize, (), settled
+        )
+        model = read_model(float_model)
+        skipped = lay_out(model, quantize, target, frozen.layers, settled, _batches(frozen, calibration))
+    named = read(write_model(model, names=True))
+    refuse_broken_scales(named)
+    if quantize.mode in _BY_TENSORFLOW:
+        skipped = left_float(named, quantize.mode)
+    # The converter puts inputs and outputs in an order of its own.
+    return Lowered(reorder(write_model(model), tuple(spec.name for spec in frozen.inputs), frozen.outputs), skipped)
+
+
+def _convert(
+    frozen: Frozen,
+    quantize: Quantize,
+    calibration: tuple[Array, ...],
+    settled: Sequence[Range],
+    sparse: bool = False,
+) -> bytes:
+    """By TensorFlow's converter: in float32, or in one of the modes that are its own."""
+    import tensorflow as tf
+
     converter = tf.lite.TFLiteConverter.from_concrete_functions([_function(frozen)], tf.Module())
     sets = tf.lite.OpsSet
     converter.target_spec.supported_ops = [sets.TFLITE_BUILTINS]
-    if quantize.mode != "float32":
+    converter.allow_custom_ops = bool(settled)
+    if quantize.mode in _BY_TENSORFLOW:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if sparse:
-        converter.optimizations = [*converter.optimizations, tf.lite.Optimize.EXPERIMENTAL_SPARSITY]
+        converter.optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY]
     if quantize.mode == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    if quantize.mode == "dynamic-int8" and version_key(target.runtime) < (2, 17):
-        # Scales per channel in a dense layer ask for FULLY_CONNECTED version 12, which came with 2.17.
-        converter._experimental_disable_per_channel_quantization_for_dense_layers = True
-    if quantize.needs_data:
+    if quantize.mode == "int16x8":
         converter.representative_dataset = lambda: _batches(frozen, calibration)
-        int16 = sets.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
-        converter.target_spec.supported_ops.append(int16 if quantize.mode == "int16x8" else sets.TFLITE_BUILTINS_INT8)
-    if quantize.border == "int8":
-        converter.inference_input_type = converter.inference_output_type = tf.int8
+        converter.target_spec.supported_ops.append(sets.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8)
     try:
-        model = bytes(converter.convert())
+        return bytes(converter.convert())
     except (
         Exception
     ) as error:  # ConverterError, RuntimeError, ValueError: the converter's C++ speaks through all of them
         raise ConversionError(_explain(frozen, str(error), quantize.mode)) from error
-    # The converter puts them in an order of its own.
-    return reorder(model, tuple(spec.name for spec in frozen.inputs), frozen.outputs)
 
 
 def _function(frozen: Frozen) -> Any:

@@ -62,7 +62,7 @@ def _provenance(finished: Finished, request: Request, source_sha256: str) -> dic
             "accuracy_after": last.accuracy_after,
             "difference": finished.difference,
         },
-        "outcomes": [outcome.to_dict() for outcome in finished.outcomes],
+        "outcomes": [outcome.without_times().to_dict() for outcome in finished.outcomes],
         "recipe": request.recipe.to_dict(),
         "seed": request.seed,
         "source_sha256": source_sha256,

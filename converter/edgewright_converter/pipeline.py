@@ -49,6 +49,7 @@ def convert(
     tokenizer: Tokenizer | str | Path | None = None,
     trust: bool = False,
     seed: int = 0,
+    checkpoints: str | Path | None = None,
     timeout_s: float = 1800.0,
     progress: Progress | None = None,
 ) -> Conversion:
@@ -59,6 +60,7 @@ def convert(
     recipe: a built-in name, a TOML file or a Recipe. target: a board's name, the recipe's or "local" by default.
     output: default "<name>.ewb"; name: default from the model. batch, shapes: the sizes that the model leaves open,
     e.g. {"tokens": 24}. labels, tokenizer: what makes sentences and class names of numbers. trust: run Lambda layers.
+    checkpoints: a folder in which passes that train keep their state, so that the same call goes on where one ended.
     progress: called with the step's name and the share of the whole that is done, 0 to 1.
 
     Raises RecipeError, InputError, ConversionError, ModelError or StorageError; then nothing is left behind.
@@ -89,6 +91,7 @@ def convert(
         tokenizer=None if words is None else words.to_json(),
         trust=trust,
         seed=seed,
+        checkpoints=None if checkpoints is None else str(Path(checkpoints).resolve()),
     )
     tell = progress or (lambda step, fraction: None)
     prepared = None

@@ -7,8 +7,13 @@ Always
 - LayerNormalization, RMSNormalization: SQUARE and SQUARED_DIFFERENCE have no int16 kernel, and in int8 Keras' x·a + b
   falls apart into floats; (x − mean)·rsqrt(var)·gamma + beta does not: a Transformer takes 148 instead of 245 µs.
 
+In int8-fast and int4
+- RNN layers: up to 64 steps are written out one by one, which takes 0.6 of the loop's time; more would be too large a file.
+  tflite-runtime 2.14 is the other way round (its delegate has no kernel for the integer weights): it gets the loop.
+- Attention masks: adding minus infinity's stand-in is one fast operator, choosing between two tensors is none.
+
 In the integer modes
-- RNN layers: the quantizer crashes on a WHILE loop, so the steps are written out one by one.
+- RNN layers: no integer kernel reads a loop's state, so the steps are written out one by one, however many.
 - The first step of an LSTM or GRU: its state is zero, so one of SPLIT's results falls away, and then it is chance
   whether the quantizer leaves that SPLIT in float. Slices do not leave that to chance.
 - Attention masks: Keras fills in −2e38 or −1e9, and one scale for that and the scores leaves nothing of the scores:
@@ -27,12 +32,24 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
+from .targets import Target
+
+_UNROLLED = 64
+_MINUS_INFINITY = 1e9
 MASKED_BELOW = 12.0  # e^-12 is less than half a step of an int16 softmax
 
 
+def unrolled_steps(mode: str, target: Target) -> float:
+    """Up to how many steps of an RNN are written out; 0: it stays a loop."""
+    if mode in ("int8", "int16x8"):
+        return float("inf")
+    return _UNROLLED if mode in ("int8-fast", "int4") and target.engine == "litert" else 0
+
+
 @contextmanager
-def plain_layers(model: Any, mode: str) -> Iterator[None]:
-    """Trace inside of this block; afterwards Keras is as it was. mode: of the quantization that follows."""
+def plain_layers(model: Any, mode: str, unrolled: float = 0) -> Iterator[None]:
+    """Trace inside of this block; afterwards Keras is as it was. mode: of the quantization that follows; unrolled: up to
+    how many steps of an RNN are written out."""
     import keras
     from keras.src.backend.tensorflow import nn, numpy
 
@@ -49,14 +66,15 @@ def plain_layers(model: Any, mode: str) -> Iterator[None]:
             (keras.layers.LSTMCell, "call", _cell),
             (keras.layers.GRUCell, "call", _cell),
         ]
+    if mode in ("int8-fast", "int4"):
+        swaps += [(nn, "_apply_masks", _add_masks)]
+    if unrolled:
+        swaps += [(keras.layers.RNN, "call", lambda original: _unroll(original, unrolled))]
     if mode == "int16x8":
         swaps += [(numpy, "not_equal", _not_equal), (numpy, "equal", _equal), (numpy, "sum", _sum)]
     with ExitStack() as stack:
         for owner, name, make in swaps:
             stack.enter_context(patch.object(owner, name, make(getattr(owner, name))))
-        if mode in ("int8", "int16x8"):
-            for layer in recurrent_layers(model):
-                stack.enter_context(patch.object(layer, "unroll", True))
         yield
 
 
@@ -140,13 +158,36 @@ def _fill(scores: Any, mask: Any) -> Any:
     return tf.where(mask, scores, tf.reduce_min(scores, -1, keepdims=True) - MASKED_BELOW)
 
 
-def _apply_masks(_: Callable[..., Any]) -> Callable[..., Any]:
+def _unroll(original: Callable[..., Any], steps: float) -> Callable[..., Any]:
+    def call(self: Any, sequences: Any, *arguments: Any, **options: Any) -> Any:
+        with patch.object(self, "unroll", self.unroll or sequences.shape[1] <= steps):
+            return original(self, sequences, *arguments, **options)
+
+    return call
+
+
+def _add_masks(_: Callable[..., Any]) -> Callable[..., Any]:
     def apply_masks(scores: Any, mask: Any, is_causal: bool) -> Any:
         import tensorflow as tf
 
-        if is_causal:
-            causal = tf.linalg.band_part(tf.ones(scores.shape[-2:], "bool"), -1, 0)
-            mask = causal if mask is None else tf.logical_and(mask, causal)
+        mask = _with_causal(scores, mask, is_causal)
+        return scores if mask is None else scores + (tf.cast(mask, scores.dtype) - 1.0) * _MINUS_INFINITY
+
+    return apply_masks
+
+
+def _with_causal(scores: Any, mask: Any, is_causal: bool) -> Any:
+    import tensorflow as tf
+
+    if not is_causal:
+        return mask
+    causal = tf.linalg.band_part(tf.ones(scores.shape[-2:], "bool"), -1, 0)
+    return causal if mask is None else tf.logical_and(mask, causal)
+
+
+def _apply_masks(_: Callable[..., Any]) -> Callable[..., Any]:
+    def apply_masks(scores: Any, mask: Any, is_causal: bool) -> Any:
+        mask = _with_causal(scores, mask, is_causal)
         return scores if mask is None else _fill(scores, mask)
 
     return apply_masks

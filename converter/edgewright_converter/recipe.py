@@ -27,17 +27,22 @@ from edgewright_runtime.manifest import NAME
 from .errors import RecipeError
 from .passes import PASSES, Pass
 from .passes.base import ModelPass
+from .passes.order import refusal
 from .passes.quantize import Quantize
 from .targets import get_target
 
 
 @dataclasses.dataclass(frozen=True)
 class Budgets:
-    """Limits that the device must keep (latency_ms, memory_mb) and that the flatbuffer must keep (size_bytes)."""
+    """Limits that the device must keep (latency_ms, memory_mb) and that the conversion must keep: size_bytes of the
+    flatbuffer; accuracy_drop, in points of 100: a pass after which the model is further below the one that was given is
+    taken back, and a flatbuffer that is, is refused.
+    """
 
     latency_ms: float | None = None
     memory_mb: float | None = None
     size_bytes: int | None = None
+    accuracy_drop: float | None = None
 
     def __post_init__(self) -> None:
         for key, value in dataclasses.asdict(self).items():
@@ -64,9 +69,7 @@ class Recipe:
         for index, earlier in enumerate(self.passes):
             for later in self.passes[index + 1 :]:
                 if later.use not in earlier.before:
-                    followers = ", ".join(earlier.before)
-                    remedy = f"only {followers} can" if followers else "nothing can, so put it last and once"
-                    raise RecipeError(f"Pass {later.use!r} cannot follow {earlier.use!r}: {remedy}.")
+                    raise RecipeError(refusal(earlier.use, later.use, earlier.before))
 
     @property
     def quantize(self) -> Quantize:
@@ -155,7 +158,9 @@ def parse_recipe(text: str, where: str) -> Recipe:
 def _build(kind: type[Any], entry: dict[str, Any], place: "_Place") -> Any:
     fields = {field.name: field for field in dataclasses.fields(kind)}
     _refuse_unknown(place, entry, fields)
-    missing = [f.name for f in fields.values() if f.default is dataclasses.MISSING and f.name not in entry]
+    missing = [
+        f.name for f in fields.values() if f.default is f.default_factory is dataclasses.MISSING and f.name not in entry
+    ]
     if missing:
         raise place.error(f"{missing[0]} is missing", "use")
     values = {key: _typed(place, key, value, str(_name(fields[key].type))) for key, value in entry.items()}
@@ -185,6 +190,10 @@ def _typed(place: "_Place", key: str, value: Any, kind: str) -> Any:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise place.error(f"{key} must be a list of strings, not {value!r}", key)
         return tuple(value)
+    if kind == "Mapping[str, str]":
+        if not isinstance(value, dict) or not all(isinstance(entry, str) for entry in value.values()):
+            raise place.error(f'{key} must be a table of strings like {{ "dense_*" = "float32" }}, not {value!r}', key)
+        return value
     accepted = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}[kind]
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind != "bool"):
         words = {"str": "a string", "int": "a whole number", "float": "a number", "bool": "true or false"}

@@ -18,7 +18,7 @@ from .points import Places, Point
 class Settings:
     """weight_bits: 8 or 4; activation_bits: 8, 16, or 0 for none; leave: names or patterns of layers to leave float.
 
-    per_tensor: one scale for each kernel, where a runtime knows no scales per channel.
+    per_tensor: one scale for each dense kernel, for runtimes that know no more there.
     """
 
     weight_bits: int = 8

@@ -144,7 +144,7 @@ def _operation(places: Places, named: Named) -> tuple[str, Call]:
 
 
 def add_kernels(places: Places, named: Named, bits: int, per_tensor: bool) -> None:
-    """Note which variables of a layer are quantized. per_tensor: one scale for each, where a runtime knows no more."""
+    """Note which variables of a layer are quantized. per_tensor: one scale for each dense kernel."""
     import keras
 
     layer = named.layer
@@ -155,6 +155,7 @@ def add_kernels(places: Places, named: Named, bits: int, per_tensor: bool) -> No
                 found += [(cell.kernel, (0,)), (cell.recurrent_kernel, (0,))]
     elif isinstance(layer, keras.layers.Layer):
         found = layers.kernels_of_layer(layer)
+    one_scale = per_tensor and isinstance(layer, keras.layers.Dense | keras.layers.EinsumDense | keras.layers.RNN)
     for variable, reduced in found:
-        axes = tuple(range(len(variable.shape))) if per_tensor and len(variable.shape) < 4 else reduced
+        axes = tuple(range(len(variable.shape))) if one_scale else reduced
         places.kernels.append(Kernel(named.name, variable, axes, bits))

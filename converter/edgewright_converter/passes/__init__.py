@@ -6,21 +6,19 @@ follow. All but `quantize` change the Keras model; base.py says how.
 """
 
 from .cluster import Cluster
+from .distill import Distill
 from .factorize import Factorize
+from .finetune import Finetune
 from .lora import Lora
 from .prune import Prune
 from .prune_structured import PruneStructured
 from .qat import Qat
 from .quantize import Quantize
 
-Pass = Cluster | Factorize | Lora | Prune | PruneStructured | Qat | Quantize  # the union of all passes
+# The union of all passes.
+Pass = Cluster | Distill | Factorize | Finetune | Lora | Prune | PruneStructured | Qat | Quantize
 
 PASSES: dict[str, type[Pass]] = {
-    "cluster": Cluster,
-    "factorize": Factorize,
-    "lora": Lora,
-    "prune": Prune,
-    "prune-structured": PruneStructured,
-    "qat": Qat,
-    "quantize": Quantize,
+    pass_.use: pass_
+    for pass_ in (Cluster, Distill, Factorize, Finetune, Lora, Prune, PruneStructured, Qat, Quantize)
 }

@@ -16,9 +16,10 @@ not outlive the conversion, it takes back with `context.undo`; the weights of a 
 maths is NumPy in a file of its own; TensorFlow and Keras are imported inside functions.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -62,8 +63,10 @@ class Context:
     interface: the model's inputs, and ``interface.pack(arrays)`` as model.fit wants them. train, test: the user's
     samples, of length 0 where there are none. pipeline: the user's own tf.data pipeline of (x, y) batches, which goes
     before ``train`` in training. quantize: how the numbers are stored in the end. target: the board. seed: for all that
-    is drawn by chance. folder: for checkpoints, gone after the conversion. report: called with the fraction of this
-    pass that is done. undo: an ExitStack that is unwound once the model is traced.
+    is drawn by chance. folder: for checkpoints and what takes long to compute again; it outlives the conversion where
+    the user said where. report: called with the fraction of this pass that is done. undo: an ExitStack that is unwound
+    once the model is traced, or at once where the pass is rolled back. unlabelled: more inputs, () where there are no
+    more. outputs: the names of the model's. trust: whether model files may hold Python code. trainings: numbers the trainings of this pass.
     """
 
     interface: "Interface"
@@ -76,6 +79,10 @@ class Context:
     folder: Path
     report: Callable[[float], None]
     undo: ExitStack
+    unlabelled: tuple[Array, ...] = ()
+    trust: bool = False
+    outputs: tuple[str, ...] = ()
+    trainings: Iterator[int] = field(default_factory=count)
 
     def score(self, model: Any) -> "Score":
         """The model's accuracy and loss on the test samples; both None without labelled test samples."""
@@ -85,18 +92,26 @@ class Context:
         outputs = self.ask(model, self.test.x)
         return Score(float((predicted(outputs) == truth).mean()), cross_entropy(outputs, truth))
 
-    def ask(self, model: Any, x: tuple[Array, ...], batch: int = 128) -> Array:
+    def ask(self, model: Any, x: tuple[Array, ...]) -> Array:
         """The answers (samples, …) of a model with one output, in inference mode."""
+        return self.asker(model)(x)
+
+    def asker(self, model: Any, batch: int = 128) -> Callable[[tuple[Array, ...]], Array]:
+        """``ask`` for many calls, since each first one traces the model."""
         import keras
         import tensorflow as tf
 
-        found = []
         step = tf.function(lambda tensors: model(self.interface.pack(list(tensors)), training=False), autograph=False)
-        for start in range(0, len(x[0]), batch):
-            rows = np.minimum(np.arange(start, start + batch), len(x[0]) - 1)  # one shape, so one trace
-            (answer,) = keras.tree.flatten(step(tuple(tf.constant(array[rows]) for array in x)))
-            found.append(answer.numpy()[: len(x[0]) - start])
-        return np.concatenate(found).astype(np.float32)
+
+        def ask(x: tuple[Array, ...]) -> Array:
+            found = []
+            for start in range(0, len(x[0]), batch):
+                rows = np.minimum(np.arange(start, start + batch), len(x[0]) - 1)  # one shape, so one trace
+                (answer,) = keras.tree.flatten(step(tuple(tf.constant(array[rows]) for array in x)))
+                found.append(tf.cast(answer, tf.float32).numpy()[: len(x[0]) - start])
+            return np.concatenate(found)
+
+        return ask
 
 
 @dataclass(frozen=True)

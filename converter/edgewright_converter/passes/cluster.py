@@ -33,13 +33,11 @@ class Cluster(TrainingOptions):
             raise ValueError(f"clusters must be from 2 to 256, not {self.clusters!r}")
 
     def apply(self, model: Any, context: Context) -> tuple[Any, Outcome]:
-        from ..cost import weight_bytes
+        from ..structure.graph import weight_bytes
         from ..weights.clusters import cluster
         from ..weights.held import hold, kernels
-        from ..weights.measure import gains
 
         before = context.score(model)
-        earlier = gains(model, context)
         chosen, skipped = kernels(model, self.leave)
         distinct = []
         for variable, _ in chosen:
@@ -52,7 +50,6 @@ class Cluster(TrainingOptions):
         if self.epochs:
             train(model, context, self)
         after = context.score(model)
-        cost_before, cost_after, hints = earlier.beside(model)
         size = weight_bytes(model)
         rows = [
             LayerOutcome(variable.path, "weights", before=count, after=len(np.unique(variable.numpy())))
@@ -69,9 +66,6 @@ class Cluster(TrainingOptions):
             loss_after=after.loss,
             skipped=tuple(skipped),
             layers=tuple(rows),
-            hints=hints,
-            cost_before=cost_before,
-            cost_after=cost_after,
         )
         return model, outcome
 

@@ -48,13 +48,12 @@ class Factorize(TrainingOptions):
         return self.epochs > 0 or self.rank_by == "sensitivity"
 
     def apply(self, model: Any, context: Context) -> tuple[Any, Outcome]:
-        from ..cost import costs, measured, weight_bytes
         from ..structure.factors import Plan
-        from ..structure.graph import built_layers, functional, rebuild
+        from ..structure.graph import built_layers, functional, rebuild, weight_bytes
 
         functional(model, self.use)
         before = context.score(model)
-        cost, bytes_before = measured(model, context), weight_bytes(model)
+        bytes_before = weight_bytes(model)
         products, skipped = self._products(model, context)
         plan = Plan()
         rows = []
@@ -76,7 +75,6 @@ class Factorize(TrainingOptions):
         if self.epochs and rows:
             train(model, context, self)
         after = context.score(model)
-        cost_before, cost_after = costs(cost, measured(model, context), context)
         outcome = Outcome(
             use=self.use,
             options={**asdict(self), "leave": list(self.leave)},
@@ -88,8 +86,6 @@ class Factorize(TrainingOptions):
             loss_after=after.loss,
             skipped=tuple(skipped),
             layers=tuple(rows),
-            cost_before=cost_before,
-            cost_after=cost_after,
         )
         return model, outcome
 

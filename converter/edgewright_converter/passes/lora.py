@@ -41,8 +41,7 @@ class Lora(TrainingOptions):
 
     def apply(self, model: Any, context: Context) -> tuple[Any, Outcome]:
         from ..adapters import Adapters
-        from ..cost import weight_bytes
-        from ..outcome import Cost
+        from ..structure.graph import weight_bytes
 
         before = context.score(model)
         size, parameters = weight_bytes(model), int(model.count_params())
@@ -68,7 +67,5 @@ class Lora(TrainingOptions):
             loss_after=after.loss,
             skipped=skipped,
             layers=(LayerOutcome("trained parameters", "adapters", before=parameters, after=trained),),
-            cost_before=Cost(parameters),
-            cost_after=Cost(parameters),
         )
         return model, outcome

@@ -59,12 +59,10 @@ class Prune(TrainingOptions):
             raise ValueError('sparse goes with pattern = "1x4", the blocks of the engine\'s float32 kernel')
 
     def apply(self, model: Any, context: Context) -> tuple[Any, Outcome]:
-        from ..cost import weight_bytes
+        from ..structure.graph import weight_bytes
         from ..weights.held import hold, kernels
-        from ..weights.measure import gains
 
         before = context.score(model)
-        earlier = gains(model, context)
         chosen, skipped = kernels(model, self.leave)
         held = _Held(chosen, self)
         for (variable, _), mask in zip(chosen, held.masks, strict=True):
@@ -74,9 +72,9 @@ class Prune(TrainingOptions):
         if self.epochs:
             train(model, context, self, [held.callback()])
         after = context.score(model)
-        cost_before, cost_after, hints = earlier.beside(model, self.sparse and context.quantize.mode == "float32")
+        hints: tuple[str, ...] = ()
         if self.sparse and context.quantize.mode != "float32":
-            hints += (f"The engine has no sparse kernel for {context.quantize.mode} that runs: stored dense.",)
+            hints = (f"The engine has no sparse kernel for {context.quantize.mode}: zeros are stored as any weight.",)
         size = weight_bytes(model)
         outcome = Outcome(
             use=self.use,
@@ -90,8 +88,6 @@ class Prune(TrainingOptions):
             skipped=tuple(skipped),
             layers=tuple(_row(variable) for variable, _ in chosen),
             hints=hints,
-            cost_before=cost_before,
-            cost_after=cost_after,
         )
         return model, outcome
 
@@ -125,11 +121,18 @@ class _Held:
         held, options = self, self.options
 
         class Schedule(keras.callbacks.Callback):  # type: ignore[misc]
+            done = 0
+
+            def resumed(self, steps: int) -> None:
+                self.done = steps
+
             def on_train_begin(self, logs: Any = None) -> None:
                 total = self.params["epochs"] * self.params["steps"]
                 last = max(1, int(options.ramp * total))
                 self.steps = sorted({round(last * (i + 1) / _UPDATES) for i in range(_UPDATES)} | {last})
-                self.done = 0
+                if self.done and options.schedule == "polynomial":
+                    passed = max((step for step in self.steps if step <= self.done), default=0)
+                    held.update(polynomial(passed / last, options.sparsity))
 
             def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
                 self.done += 1

@@ -65,15 +65,15 @@ class PruneStructured(TrainingOptions):
     def apply(self, model: Any, context: Context) -> tuple[Any, Outcome]:
         from dataclasses import replace
 
-        from ..cost import costs, measured, weight_bytes
         from ..structure.cut import cut
+        from ..structure.graph import weight_bytes
         from ..structure.importance import importance
         from ..structure.selection import chosen, components
         from ..structure.tracing import trace
         from ..structure.vocabulary import unused_rows
 
         before = context.score(model)
-        cost, bytes_before = measured(model, context), weight_bytes(model)
+        bytes_before = weight_bytes(model)
         first: dict[str, int] = {}
         skipped: dict[str, str] = {}
         rows: dict[str, LayerOutcome] = {}
@@ -103,7 +103,6 @@ class PruneStructured(TrainingOptions):
                 share = lambda part, turn=turn: context.report((turn + part) / self.rounds)  # noqa: E731
                 train(model, replace(context, report=share), self)
         after = context.score(model)
-        cost_before, cost_after = costs(cost, measured(model, context), context)
         outcome = Outcome(
             use=self.use,
             options={**asdict(self), "kinds": list(self.kinds), "leave": list(self.leave)},
@@ -115,8 +114,6 @@ class PruneStructured(TrainingOptions):
             loss_after=after.loss,
             skipped=tuple(Skipped(name, reason) for name, reason in skipped.items()),
             layers=tuple(rows.values()),
-            cost_before=cost_before,
-            cost_after=cost_after,
         )
         return model, outcome
 

@@ -101,8 +101,8 @@ def _settings(
 ) -> Any:
     from ..fakequant.attach import Settings
 
-    # A dynamically quantized dense layer with scales per channel is FULLY_CONNECTED version 12, of 2.17.
-    per_tensor = quantize.mode == "dynamic-int8" and version_key(target.runtime) < (2, 17)
+    # Before 2.17, kernels of dense layers read the first scale alone.
+    per_tensor = version_key(target.runtime) < (2, 17)
     return Settings(weight_bits, activation_bits, leave, per_tensor)
 
 
@@ -123,7 +123,13 @@ def _measure_again(measure: Any, options: Qat) -> Any:
         def on_train_begin(self, logs: Any = None) -> None:
             moving = max(0, options.epochs - options.frozen_epochs) * self.params["steps"]
             self._due = {round(moving * (n + 1) / _MEASUREMENTS) for n in range(_MEASUREMENTS)} if moving else set()
-            self._step = 0
+            self._step = self._before
+
+        _before = 0
+
+        def resumed(self, steps: int) -> None:
+            measure()  # of the weights that are there now
+            self._before = steps
 
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
             self._step += 1

@@ -3,32 +3,41 @@
 mode           weights   activations   needs data
 float32        float32   float32       no
 float16        float16   float32       no
-dynamic-int8   int8      float32       no     activations are quantized on the fly, inside each operator
-int8           int8      int8          yes    scales come from running the data through the model
+dynamic-int8   int8      float32       no      activations are quantized on the fly, inside each operator
+int8-fast      int8      mixed         better  the quickest mix for a CPU: convolutions in int8, floats between dense layers
+int4           int4      mixed         better  as int8-fast
+int8           int8      int8          yes     every operator; scales come from running the data through the model
 int16x8        int8      int16         yes
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from ..errors import ConversionError
 from ..flatbuffer import Flatbuffer
 from ..outcome import Skipped
 
-MODES = ("float32", "float16", "dynamic-int8", "int8", "int16x8")
+MODES = ("float32", "float16", "dynamic-int8", "int8-fast", "int8", "int16x8", "int4")
+CHOICES = ("float32", "int8", "int4")
 BORDERS = ("float", "int8")
 _HOPELESS = 1e6  # one step of such a scale is more than any sensible activation
 
 
 @dataclass(frozen=True)
 class Quantize:
-    """mode: see above. border: the dtype of the model's float inputs and outputs; token ids stay int32 either way."""
+    """mode: see above. border: the dtype of the model's float inputs and outputs; token ids stay int32 either way.
+
+    layers: the weights' kind of single layers, {"attention_*": "float32"}: a layer's name, its path ("block/dense"), or a
+    pattern of either; the first that fits counts. float32 leaves the layer's activations float, too.
+    """
 
     use: ClassVar[str] = "quantize"
     before: ClassVar[tuple[str, ...]] = ()
 
     mode: str
     border: str = "float"
+    layers: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -38,9 +47,15 @@ class Quantize:
         if self.border == "int8" and self.mode != "int8":
             raise ValueError(f'border = "int8" goes with mode = "int8", not with {self.mode!r}')
 
+        for pattern, kind in self.layers.items():
+            if kind not in CHOICES:
+                raise ValueError(f"layers: {pattern!r} must be one of {', '.join(CHOICES)}, not {kind!r}")
+        if self.layers and self.mode in ("float32", "float16", "int16x8"):
+            raise ValueError(f"layers goes with an int8 or int4 mode, not with {self.mode!r}")
+
     @property
     def needs_data(self) -> bool:
-        """Whether scales have to be calibrated on samples."""
+        """Whether scales have to be calibrated on samples; int8-fast and int4 use some where there are."""
         return self.mode in ("int8", "int16x8")
 
 

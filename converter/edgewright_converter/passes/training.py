@@ -3,11 +3,12 @@
 Loss, metrics and optimizer are the model's own where it was compiled; else the loss follows from labels and outputs,
 and the optimizer is Adam. The learning rate falls linearly to zero. The model itself is neither compiled nor changed
 in anything but its weights: `fit` runs on a second keras.Model around the same layers, unless the model has a
-train_step of its own.
+train_step of its own. After each epoch its whole state is saved (checkpoint.py), and the order of the samples follows
+from seed and epoch alone, so that a training that was killed goes on as if nothing had happened.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 
 from ..errors import ConversionError, ModelError
 from .base import Context, are_probabilities
+from .checkpoint import TrainingState, keep_state
 
 OWN_RATE = 1e-3  # Keras' default for Adam, where the model was not compiled
 STRATEGIES = ("", "mirrored", "one-device")
@@ -74,16 +76,19 @@ def strategy_scope(name: str) -> Any:
 def train(
     model: Any, context: Context, options: TrainingOptions, callbacks: Sequence[Any] = (), loss: Any = None
 ) -> None:
-    """Train in place. loss: instead of the model's own.
+    """Train in place. loss: instead of the model's own. callbacks: Keras'; one whose state is not in the weights may
+    have a method ``resumed(steps)``, called before a training that goes on after so many batches.
 
     Raises ConversionError where the loss becomes NaN, ModelError where there are no labels.
     """
     import keras
 
-    keras.utils.set_random_seed(context.seed if options.seed is None else options.seed)
+    seed = context.seed if options.seed is None else options.seed
+    keras.utils.set_random_seed(seed)
     strategy = model.distribute_strategy
+    state = TrainingState(context.folder / f"training-{next(context.trainings)}.npz", options.patience)
     with strategy.scope() if strategy is not None else _nothing(), _precision(model, options.mixed_precision):
-        batches = _batches(context, options, loss or _own_loss(model) or _default_loss(model, context))
+        batches = _batches(context, options, loss or _own_loss(model) or _default_loss(model, context), seed)
         trainee = _trainee(model)
         total = options.epochs * batches.steps
         trainee.compile(
@@ -92,19 +97,22 @@ def train(
             metrics=_own_metrics(model),
             jit_compile=False,
         )
-        watch = [keras.callbacks.TerminateOnNaN(), _progress(context, total)]
-        if options.patience and batches.held_out is not None:
-            stop = keras.callbacks.EarlyStopping("val_loss", patience=options.patience, restore_best_weights=True)
-            watch.append(stop)
+        validates = bool(options.patience) and batches.held_out is not None
+        first = state.begin(trainee)
+        for callback in callbacks if first else ():
+            getattr(callback, "resumed", lambda steps: None)(first * batches.steps)
+        watch = [keras.callbacks.TerminateOnNaN(), _progress(context, total, first * batches.steps)]
         history = trainee.fit(
-            batches.train,
+            batches.train(first),
+            initial_epoch=first,
             epochs=options.epochs,
             steps_per_epoch=batches.steps,
-            validation_data=batches.held_out if options.patience else None,
-            callbacks=[*watch, *callbacks],
+            validation_data=batches.held_out if validates else None,
+            callbacks=[*watch, *callbacks, keep_state(state)],
             shuffle=False,
             verbose=0,
         )
+        state.end(trainee)
     losses = history.history.get("loss", [])
     if not np.isfinite(losses).all():
         raise ConversionError(
@@ -206,34 +214,49 @@ def _default_loss(model: Any, context: Context) -> Any:
 
 @dataclass(frozen=True)
 class _Batches:
-    train: Any
+    """train: the epoch that comes next → a tf.data pipeline of (x, y) from there on; steps: batches in an epoch."""
+
+    train: Callable[[int], Any]
     held_out: Any
     steps: int
     loss: Any
 
 
-def _batches(context: Context, options: TrainingOptions, loss: Any) -> _Batches:
-    """tf.data pipelines of (x, y) without end, and the number of batches in an epoch."""
+def _batches(context: Context, options: TrainingOptions, loss: Any, seed: int) -> _Batches:
     import tensorflow as tf
 
     if context.pipeline is not None:
         count = int(context.pipeline.cardinality())
         if count == tf.data.UNKNOWN_CARDINALITY:
             count = sum(1 for _ in context.pipeline)
-        return _Batches(context.pipeline.repeat(), None, options.steps or (count if count > 0 else 200), loss)
+        steps = options.steps or (count if count > 0 else 200)
+        return _Batches(lambda epoch: context.pipeline.repeat().skip(epoch * steps), None, steps, loss)
     samples = context.train
     y = _labels_for(loss, samples.y, samples.classes)
-    rows = np.random.default_rng(context.seed).permutation(len(samples))
+    rows = np.random.default_rng(seed).permutation(len(samples))
     held = rows[: int(len(rows) * _HELD_OUT)] if options.patience else rows[:0]
     rows = rows[len(held) :]
     batch = min(options.batch, len(rows))
+    steps = options.steps or math.ceil(len(rows) / batch)
 
-    def pipeline(chosen: Any) -> Any:
-        return tf.data.Dataset.from_tensor_slices((context.interface.pack([x[chosen] for x in samples.x]), y[chosen]))
+    def pick(chosen: Any) -> tuple[Any, Any]:
+        x = [tf.gather(tf.constant(array), chosen) for array in samples.x]
+        return context.interface.pack(x), tf.gather(tf.constant(y), chosen)
 
-    shuffled = pipeline(rows).shuffle(len(rows), seed=context.seed).repeat().batch(batch, drop_remainder=True)
-    held_out = pipeline(held).batch(batch) if len(held) else None
-    return _Batches(shuffled.prefetch(2), held_out, options.steps or math.ceil(len(rows) / batch), loss)
+    def pipeline(epoch: int) -> Any:
+        order = [rows[epoch_order(len(rows), steps * batch, seed, e)] for e in range(epoch, options.epochs)]
+        chosen = np.concatenate([*order, rows[:0]])
+        return tf.data.Dataset.from_tensor_slices(chosen).batch(batch, drop_remainder=True).map(pick).prefetch(2)
+
+    held_out = tf.data.Dataset.from_tensor_slices(held).batch(batch).map(pick) if len(held) else None
+    return _Batches(pipeline, held_out, steps, loss)
+
+
+def epoch_order(samples: int, count: int, seed: int, epoch: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """(count,) int64: the samples of that epoch in their order, each once before any comes twice."""
+    rng = np.random.default_rng((seed, epoch))
+    rounds = [rng.permutation(samples) for _ in range(math.ceil(count / samples))]
+    return np.concatenate([*rounds, np.zeros(0, np.int64)])[:count]
 
 
 def _labels_for(loss: Any, y: Any, classes: Any) -> Any:
@@ -250,10 +273,8 @@ def _labels_for(loss: Any, y: Any, classes: Any) -> Any:
     return y.astype(np.float32) if "binary" in name else y
 
 
-def _progress(context: Context, total: int) -> Any:
+def _progress(context: Context, total: int, done: int) -> Any:
     import keras
-
-    done = 0
 
     def batch_ended(batch: int, logs: Any) -> None:
         nonlocal done

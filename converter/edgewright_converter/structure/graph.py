@@ -3,6 +3,7 @@
 Functional and Sequential models say how their layers are connected; a subclassed model does not, and is refused.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +29,7 @@ def is_nested(operation: Any) -> bool:
     return isinstance(operation, keras.Model) and hasattr(graph, "_run_through_graph")
 
 
+_BYTES = {"float64": 8, "int64": 8, "float16": 2, "bfloat16": 2, "int16": 2, "int8": 1, "uint8": 1, "bool": 1}
 Visit = Callable[[Any, tuple[Any, ...], dict[str, Any], list[Any]], list[Any]]
 
 
@@ -141,6 +143,11 @@ def built_layers(model: Any) -> list[Any]:
             if type(inner).__name__ != "InputLayer":
                 found[id(inner)] = inner
     return list(found.values())
+
+
+def weight_bytes(model: Any) -> int:
+    """As Keras holds them."""
+    return sum(math.prod(v.shape) * _BYTES.get(v.dtype, 4) for v in model.weights)
 
 
 def _nothing() -> Any:

@@ -1,6 +1,7 @@
 """``edgewright convert``: a Keras model to a bundle."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -34,6 +35,21 @@ def _shapes(ctx: click.Context, param: click.Parameter, values: tuple[str, ...])
     return shapes
 
 
+def _costs(outcome: Any) -> list[str]:
+    """What a pass changed besides the bytes, where that was measured."""
+    found = []
+    for noun, before, after in (
+        ("parameters", outcome.parameters_before, outcome.parameters_after),
+        ("multiply-adds", outcome.macs_before, outcome.macs_after),
+        ("µs on this machine (float32)", outcome.latency_us_before, outcome.latency_us_after),
+    ):
+        if before is not None and after is not None and before != after:
+            found.append(f"{noun} {before:,.0f} → {after:,.0f}")
+    if outcome.rolled_back:
+        found.append(f"taken back: {outcome.rolled_back}")
+    return found
+
+
 @click.command(
     short_help="Convert a Keras model to a bundle.",
     epilog="Examples:\n\n\b\n"
@@ -62,6 +78,11 @@ def _shapes(ctx: click.Context, param: click.Parameter, values: tuple[str, ...])
 @click.option("--trust", is_flag=True, help="Run the Python code that a model file may contain (Lambda layers).")
 @click.option("--seed", default=0, show_default=True, help="For everything that is drawn by chance.")
 @click.option(
+    "--checkpoints",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="A folder that keeps the state of trainings: the same command then goes on where it ended.",
+)
+@click.option(
     "--timeout", default=1800.0, show_default=True, type=click.FloatRange(1), help="Seconds until it is given up."
 )
 @json_option
@@ -78,6 +99,7 @@ def convert(
     tokenizer: Path | None,
     trust: bool,
     seed: int,
+    checkpoints: Path | None,
     timeout: float,
     as_json: bool,
 ) -> None:
@@ -98,6 +120,7 @@ def convert(
             tokenizer=tokenizer,
             trust=trust,
             seed=seed,
+            checkpoints=checkpoints,
             timeout_s=timeout,
             progress=progress,
         )
@@ -117,5 +140,7 @@ def convert(
         click.echo(f"  {outcome.use}: weights {outcome.weight_bytes_before:,} → {outcome.weight_bytes_after:,} bytes")
         if outcome.accuracy_before is not None and outcome.accuracy_after is not None:
             click.echo(f"  accuracy {outcome.accuracy_before:.4f} → {outcome.accuracy_after:.4f}")
+        for line in _costs(outcome):
+            click.echo(f"  {line}")
         for skipped in outcome.skipped:
             click.echo(f"  {skipped.what} left alone: {skipped.reason}")

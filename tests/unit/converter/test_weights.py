@@ -1,5 +1,6 @@
 """Masks and clusters: the mathematics, in NumPy alone."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgewright_converter.outcome import Cost
+from edgewright_converter.outcome import Outcome
 from edgewright_converter.passes.cluster import Cluster
 from edgewright_converter.passes.lora import Lora
 from edgewright_converter.passes.prune import Prune
 from edgewright_converter.passes.prune_structured import PruneStructured
 from edgewright_converter.weights.clusters import cluster
+from edgewright_converter.weights.gains import with_gains
 from edgewright_converter.weights.masks import masks, polynomial
-from edgewright_converter.weights.measure import sentences
 
 
 def test_the_polynomial_schedule_begins_at_nothing_and_ends_at_the_target() -> None:
@@ -90,11 +91,17 @@ def test_few_values_are_kept_as_they_are() -> None:
 
 
 def test_no_gain_is_called_no_gain() -> None:
-    before = Cost(10, 5, 1000, 800, 50.0)
-    stored, packed, latency = sentences(before, Cost(10, 5, 1000, 400, 50.5))
-    assert stored == "Bytes as stored: 1,000 → 1,000 (1.00×): no gain."
-    assert packed == "Bytes compressed: 800 → 400 (0.50×)."
-    assert latency == "Latency: 50 → 50 µs (1.01×): no gain."
+    outcome = Outcome(
+        "prune", {}, 0, 0, float_bytes_before=1000, float_bytes_after=1000,
+        compressed_bytes_before=800, compressed_bytes_after=400,
+    )  # fmt: skip
+    assert with_gains(outcome).hints == (
+        "Bytes as stored (float32): 1,000 → 1,000, 1.00×: no gain.",
+        "Bytes compressed (float32): 800 → 400, 0.50×.",
+        "No kernel skips single zeros or looks up shared values: no gain in latency.",
+    )
+    assert with_gains(replace(outcome, use="factorize")).hints == ()
+    assert with_gains(replace(outcome, float_bytes_before=None)).hints == ()
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,10 @@ from edgewright_converter.targets import get_target, version_key
 
 pytestmark = pytest.mark.slow
 
-LIMITS = {"float32": 1e-5, "float16": 2e-3, "dynamic-int8": 0.02, "int8": 0.06, "int8-full": 0.06, "int16x8": 0.02}
+LIMITS = {
+    **{"float32": 1e-5, "float16": 2e-3, "dynamic-int8": 0.02, "int8-fast": 0.02, "int8": 0.06, "int8-full": 0.06},
+    **{"int16x8": 0.02, "int4": 0.15},
+}
 NAMES = [
     "functional",
     "sequential",
@@ -80,8 +83,9 @@ def test_converts_and_answers_as_keras_does(name: str, model: Any, recipe: str) 
     weights = max(
         (tensor for tensor in flatbuffer.tensors), key=lambda tensor: np.prod(tensor.shape) * (tensor.size_bytes > 0)
     )
-    if np.prod(weights.shape) >= 1024:  # the converter leaves smaller ones alone in dynamic-int8
-        assert weights.dtype in {"float32": ("float32",), "float16": ("float16",)}.get(recipe, ("int8", "int16"))
+    if np.prod(weights.shape) >= 1024:  # smaller ones are left alone beside float activations
+        own = {"float32": ("float32",), "float16": ("float16",), "int4": ("int4", "int8")}
+        assert weights.dtype in own.get(recipe, ("int8", "int16"))
     if recipe == "int8-full":
         floats = [spec for spec in (*finished.inputs, *finished.outputs) if spec.dtype == "float32"]
         assert floats == []

@@ -38,7 +38,7 @@ def test_adding_twice_is_no_error_but_another_uri_is() -> None:
 
 
 def test_an_identity_is_kept_and_goes_with_ssh_alone() -> None:
-    kitchen = Device("kitchen", "ssh://pi@kitchen.local:2222", "/keys/ü \"k\"")
+    kitchen = Device("kitchen", "ssh://pi@kitchen.local:2222", '/keys/ü "k"')
     add_device(kitchen)
     assert list_devices() == [kitchen]
     with pytest.raises(InputError, match="only SSH devices"):

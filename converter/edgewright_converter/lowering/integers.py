@@ -1,0 +1,239 @@
+"""Every chosen operator on int8: weights symmetric, activations on 256 steps, QUANTIZE and DEQUANTIZE at the borders.
+
+The grid of each tensor is decided in one walk: by the kernel where it has one built in, by the training where that
+settled a range, by the operator's input where numbers are only moved, else by what was measured. A border costs an
+operator, so none is written that the next one takes back.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable
+
+import numpy as np
+
+from .graph import Array, Graph, Grid, Op, Tensor
+from .kernels import FIXED, INTEGER, JOINS, MOVES, WEIGHTED
+from .ranges import Ranges, activation_grid
+from .weights import quantized
+
+_INT32 = 2**31 - 1
+
+
+def supported(op: Op) -> bool:
+    """Whether this float operator has an int8 form."""
+    if op.kind not in INTEGER or any(output.dtype != "float32" for output in op.outputs):
+        return False
+    return op.kind not in WEIGHTED or op.data(1) is not None
+
+
+def quantize_graph(
+    graph: Graph,
+    ranges: Ranges,
+    chosen: Callable[[Op], bool],
+    bits: Callable[[Op], int],
+    per_channel: Callable[[Op], bool],
+    int8_ends: bool = False,
+) -> None:
+    """Change a float graph in place. chosen: which operators become integer; bits: of their weights, 8 or 4; per_channel:
+    whether each output channel has a scale; int8_ends: the graph takes and gives int8 where it did floats."""
+    _Quantizer(graph, ranges, chosen, bits, per_channel).run(int8_ends)
+
+
+class _Quantizer:
+    def __init__(
+        self,
+        graph: Graph,
+        ranges: Ranges,
+        chosen: Callable[[Op], bool],
+        bits: Callable[[Op], int],
+        per_channel: Callable[[Op], bool],
+    ) -> None:
+        self.graph, self.ranges, self.bits, self.per_channel = graph, ranges, bits, per_channel
+        self.chosen = {op for op in graph.ops if supported(op) and chosen(op)}
+        self.integers: dict[Tensor, Tensor] = {}  # float tensor → the same on its grid
+        self.borders: dict[tuple[Tensor, bytes], Tensor] = {}
+        self.constants: dict[tuple[Tensor, str], Tensor] = {}
+        self.ops: list[Op] = []
+
+    def run(self, int8_ends: bool) -> None:
+        self._share_ranges()
+        graph = self.graph
+        if int8_ends:
+            self._take_integers()
+        for op in graph.ops:
+            if op in self.chosen:
+                self._quantize(op)
+            else:
+                op.inputs = [t if t is None else self._real(t) for t in op.inputs]
+                self.ops.append(op)
+        graph.outputs = [self.integers[t] if int8_ends and t in self.integers else self._real(t) for t in graph.outputs]
+        graph.ops = self.ops
+        graph.prune()
+
+    def _take_integers(self) -> None:
+        for number, tensor in enumerate(self.graph.inputs):
+            if tensor.dtype == "float32":
+                taken = tensor.like(tensor.name, "int8", self._measured(tensor))
+                self.integers[tensor] = self.graph.inputs[number] = taken
+
+    def _share_ranges(self) -> None:
+        self._share_applications()
+        self._share_moves()
+
+    def _share_applications(self) -> None:
+        """A layer that is applied several times, as in the steps of an RNN, has one grid before it and one behind it: one
+        bias and one set of scales then does for all."""
+        groups: dict[Tensor, list[Op]] = defaultdict(list)
+        for op in self.graph.ops:
+            if op in self.chosen and op.kind in WEIGHTED:
+                groups[op.input(1)].append(op)
+        inputs = set(self.graph.inputs)
+        for group in groups.values():
+            for tensors in ([op.input(0) for op in group], [op.output for op in group]):
+                own = [t for t in tensors if t.range is None and t in self.ranges and t not in inputs]
+                if len(own) > 1:
+                    low, high = zip(*(self.ranges[t] for t in own), strict=True)
+                    for tensor in own:
+                        self.ranges[tensor] = (min(low), max(high))
+
+    def _share_moves(self) -> None:
+        """From a result back to what is only moved or joined into it, so that it need not be rescaled there."""
+        makers = self.graph.makers()
+        readers = self.graph.users()
+        for op in reversed(self.graph.ops):
+            if op not in self.chosen or op.kind not in MOVES | JOINS:
+                continue
+            wanted = [output.range for output in op.outputs]
+            if op.kind in JOINS and wanted[0] is None:
+                wanted = [self.ranges.get(op.output)]
+            if wanted[0] is None or any(range_ != wanted[0] for range_ in wanted):
+                continue
+            for tensor in op.inputs if op.kind in JOINS else op.inputs[:2]:
+                maker = makers.get(tensor) if tensor is not None else None
+                if tensor is None or tensor.dtype != "float32" or tensor.range is not None or maker is None:
+                    continue
+                alone = len(readers[tensor]) == 1 or op.kind in JOINS
+                if maker in self.chosen and maker.kind not in FIXED and alone:
+                    tensor.range = wanted[0]
+
+    def _measured(self, tensor: Tensor) -> Grid:
+        low, high = tensor.range or self.ranges[tensor]
+        return activation_grid(low, high)
+
+    def _quantize(self, op: Op) -> None:
+        if op.kind in WEIGHTED:
+            self._weighted(op)
+            return
+        floats = [i for i, t in enumerate(op.inputs) if t is not None and t.dtype == "float32"]
+        inputs = list(op.inputs)
+        if op.kind in JOINS:
+            grid = self._measured(op.output)
+            for index in floats:
+                inputs[index] = self._integer(op.input(index), grid)
+        else:
+            for index in floats:
+                inputs[index] = self._integer(op.input(index))
+            if op.kind in MOVES:
+                first = inputs[floats[0]]
+                assert first is not None
+                assert first.grid is not None
+                grid = first.grid
+            else:
+                grid = FIXED[op.kind] if op.kind in FIXED else self._measured(op.output)
+        self._emit(op, inputs, grid)
+
+    def _emit(self, op: Op, inputs: list[Tensor | None], grid: Grid) -> None:
+        outputs = []
+        for output in op.outputs:
+            made = output.like(output.name, "int8", grid)
+            outputs.append(made)
+            self.integers[output] = made
+        self.ops.append(Op(op.kind, inputs, outputs, op.options, 1, op.choice, kept=op.kept))
+        for output, made in zip(op.outputs, outputs, strict=True):
+            # The training settled another grid than the kernel gives.
+            if output.range is not None and op.kind in MOVES:
+                wanted = activation_grid(*output.range)
+                if not wanted.same(grid):
+                    self.integers[output] = self._requantize(made, wanted)
+
+    def _weighted(self, op: Op) -> None:
+        data, weights = self._integer(op.input(0)), op.input(1)
+        assert data.grid is not None
+        bits, axis = self.bits(op), WEIGHTED[op.kind] if self.per_channel(op) else None
+        if bits == 32:
+            bits = 8
+        key = (weights, f"{op.kind} {bits} {axis}")
+        if key not in self.constants:
+            self.constants[key] = quantized(weights, bits, axis)
+        kernel = self.constants[key]
+        inputs: list[Tensor | None] = [data, kernel]
+        if len(op.inputs) > 2 and op.inputs[2] is not None:
+            bias = op.input(2)
+            assert bias.data is not None
+            assert kernel.grid is not None
+            scale = (kernel.grid.scale.astype(np.float64) * float(data.grid.scale[0])).astype(np.float32)
+            steps = np.rint(bias.data.astype(np.float64) / scale.astype(np.float64))
+            grid = Grid(scale, np.zeros(len(scale), np.int64), 0)
+            inputs.append(Tensor.constant(bias.name, np.clip(steps, -_INT32, _INT32).astype(np.int32), "int32", grid))
+        self._emit(op, inputs, self._measured(op.output))
+
+    def _integer(self, tensor: Tensor, grid: Grid | None = None) -> Tensor:
+        """The tensor on its grid, or on this one."""
+        if tensor.data is not None:
+            return self._constant(tensor, grid)
+        if tensor not in self.integers:
+            wanted = grid or self._measured(tensor)
+            made = tensor.like(f"{tensor.name}/int8", "int8", wanted)
+            self.ops.append(_quantize_op(tensor, made))
+            self.integers[tensor] = made
+        found = self.integers[tensor]
+        if grid is None or grid.same(found.grid):
+            return found
+        return self._requantize(found, grid)
+
+    def _requantize(self, tensor: Tensor, grid: Grid) -> Tensor:
+        key = (tensor, grid.scale.tobytes() + grid.zero.tobytes())
+        if key not in self.borders:
+            self.borders[key] = tensor.like(f"{tensor.name}/rescaled", "int8", grid)
+            self.ops.append(_quantize_op(tensor, self.borders[key]))
+        return self.borders[key]
+
+    def _constant(self, tensor: Tensor, grid: Grid | None) -> Tensor:
+        assert tensor.data is not None
+        key = (tensor, "own" if grid is None else str(grid.scale[0]))
+        if key not in self.constants:
+            if grid is None and tensor.data.ndim > 1 and tensor.data.size > 1 and float(tensor.data.min(initial=0)) < 0:
+                self.constants[key] = quantized(tensor, 8, None)
+            else:
+                wanted = grid or activation_grid(float(tensor.data.min()), float(tensor.data.max()))
+                self.constants[key] = Tensor.constant(tensor.name, on_grid(tensor.data, wanted), "int8", wanted)
+        return self.constants[key]
+
+    def _real(self, tensor: Tensor) -> Tensor:
+        """The tensor in floats: as it is, or dequantized once for all who read it."""
+        made = self.integers.get(tensor)
+        if made is None or self._is_float(tensor):
+            return tensor
+        key = (made, b"real")
+        if key not in self.borders:
+            from ai_edge_litert import schema_py_generated as schema
+
+            self.borders[key] = tensor.like(tensor.name)
+            self.ops.append(Op("DEQUANTIZE", [made], [self.borders[key]], schema.DequantizeOptionsT()))
+        return self.borders[key]
+
+    def _is_float(self, tensor: Tensor) -> bool:
+        """Whether a float operator or the caller makes it, so that it needs no way back."""
+        return tensor in self.graph.inputs or any(tensor in op.outputs for op in self.ops if op.kind != "DEQUANTIZE")
+
+
+def on_grid(values: Array, grid: Grid) -> Array:
+    """int8 integers of real numbers."""
+    steps = np.rint(values.astype(np.float64) / float(grid.scale[0])) + int(grid.zero[0])
+    integers: Array = np.clip(steps, -128, 127).astype(np.int8)
+    return integers
+
+
+def _quantize_op(source: Tensor, made: Tensor) -> Op:
+    from ai_edge_litert import schema_py_generated as schema
+
+    return Op("QUANTIZE", [source], [made], schema.QuantizeOptionsT())

@@ -1,0 +1,129 @@
+"""Which form each mode gives each operator: the one table of the lowering's decisions.
+
+mode          operators with weights                                                   the rest
+dynamic-int8  int8 weights, float activations                                          float
+int8-fast     convolutions and what lies between them: all int8, if there are samples  float
+              dense layers: int8 weights, their input quantized on the fly
+int4          as int8-fast, with 4-bit weights where a kernel has them
+int8          all int8                                                                 int8 where there is a kernel
+
+Why `int8-fast` keeps floats between dense layers: normalizations, softmax and GELU are a dozen small operators whose int8
+forms each rescale, and some have no fast kernel at all; benchmarks/lowering.py measures both.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from ..outcome import Skipped
+from ..passes.quantize import Quantize
+from ..targets import Target, version_key
+from .dynamic import quantize_weights
+from .graph import Array, Graph, Model, Op
+from .integers import quantize_graph, supported
+from .kernels import WEIGHTED
+from .layers import Layers
+from .markers import Range, take_ranges
+from .masks import saturate_masks
+from .ranges import measure
+from .rewrite import rewrite
+from .versions import set_versions
+
+_SEEDS = frozenset(("CONV_2D", "DEPTHWISE_CONV_2D"))
+# What an int8 region around convolutions takes in: the same speed or better in int8, and no border inside.
+_BETWEEN = frozenset(
+    "ADD MUL CONCATENATION PAD MAX_POOL_2D AVERAGE_POOL_2D MEAN RELU RELU6 RESHAPE EXPAND_DIMS SQUEEZE TRANSPOSE GATHER "
+    "REDUCE_MAX HARD_SWISH LOGISTIC RESIZE_NEAREST_NEIGHBOR RESIZE_BILINEAR STRIDED_SLICE SLICE FULLY_CONNECTED SOFTMAX".split()
+)
+_BITS = {"float32": 32, "int8": 8, "int4": 4}
+
+
+def lay_out(
+    model: Model,
+    quantize: Quantize,
+    target: Target,
+    names: tuple[str, ...],
+    settled: list[Range],
+    samples: Iterable[Mapping[str, Array]],
+) -> tuple[Skipped, ...]:
+    """Change a float model into the mode's form. names: of the Keras layers; settled: see markers.py.
+
+    Returns what was left in float, with the reason. Raises ConversionError for a choice that fits no layer.
+    """
+    runtime = version_key(target.runtime)
+    layers = Layers(names, quantize.layers)
+    for graph in model.graphs:
+        for op in graph.ops:
+            op.choice = layers.choice(op)
+    layers.refuse_unused(model)
+    take_ranges(model.main, settled)
+    rewrite(model.main)  # not the bodies of loops, whose sizes the engine infers anew
+    if quantize.mode == "float32":
+        return ()
+    default = 4 if quantize.mode == "int4" else 8
+
+    def bits(op: Op) -> int:
+        return _BITS.get(op.choice or "", default)
+
+    region = _region(model.main, quantize.mode, bits)
+    skipped: tuple[Skipped, ...] = ()
+    if region:
+        samples = list(samples)
+    if region and samples:
+        ranges = measure(model, samples)
+        if quantize.mode == "int8":
+            saturate_masks(model.main, ranges)
+            region = _region(model.main, quantize.mode, bits)
+        quantize_graph(
+            model.main,
+            ranges,
+            chosen=lambda op: op in region,
+            bits=bits,
+            # The Edge TPU's compiler asks for one scale in a dense layer; tflite-runtime 2.14 reads them all.
+            per_channel=lambda op: op.kind != "FULLY_CONNECTED" or not target.edgetpu,
+            int8_ends=quantize.border == "int8",
+        )
+    elif region:
+        kinds = "convolutions" if quantize.mode != "int8" else "operators"
+        skipped = (Skipped(kinds, "without data their activations' ranges are unknown, so they stay float"),)
+    for graph in model.graphs:
+        quantize_weights(graph, bits, runtime)
+        graph.prune()
+        set_versions(graph)
+    return (*skipped, *_left_float(model.main, quantize.mode, layers))
+
+
+def _region(graph: Graph, mode: str, bits: Callable[[Op], int]) -> set[Op]:
+    """The operators that become integer, activations included."""
+    able = {op for op in graph.ops if supported(op) and bits(op) != 32}
+    if mode == "int8":
+        return able
+    if mode == "dynamic-int8":
+        return set()
+    makers, users = graph.makers(), graph.users()
+    region: set[Op] = set()
+    stack = [op for op in able if op.kind in _SEEDS]
+    while stack:
+        op = stack.pop()
+        if op in region:
+            continue
+        region.add(op)
+        before = [makers[t] for t in op.inputs if t in makers and t is not None]
+        after = [user for output in op.outputs for user in users[output]]
+        stack += [near for near in (*before, *after) if near in able and near.kind in _BETWEEN]
+    return region
+
+
+def _left_float(graph: Graph, mode: str, layers: Layers) -> tuple[Skipped, ...]:
+    """What still computes in float32, by layer."""
+    found: dict[str, dict[str, None]] = {}
+    for op in graph.ops:
+        if op.kind in ("DEQUANTIZE", "QUANTIZE", "GATHER") or not any(t.dtype == "float32" for t in op.outputs):
+            continue
+        if op.kind in WEIGHTED and op.inputs[1] is not None and op.inputs[1].dtype != "float32":
+            continue
+        found.setdefault(layers.name(op), {})[op.kind] = None
+    reasons = {
+        "dynamic-int8": "computes in float32: this mode stores weights in integers, nothing else",
+        "int8": "there is no int8 form of it here, or the recipe leaves the layer float",
+    }
+    reason = reasons.get(mode, "float32 between integer weights: each int8 form would rescale, and be slower")
+    return tuple(Skipped(f"{', '.join(kinds)} in {layer}", reason) for layer, kinds in found.items())

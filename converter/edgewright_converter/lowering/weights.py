@@ -1,0 +1,56 @@
+"""Constants in 8 or 4 bits: symmetric grids, by tensor or by channel.
+
+scale = max|w| / limit, limit 127 (8 bits) or 7 (4 bits); integers = round(w / scale). The lowest integer, -128 or -8, is
+left out, as LiteRT's specification of int8 weights asks. Weights that lie on such a grid already, because a training has
+put them there, come out as the same integers.
+"""
+
+import numpy as np
+
+from .graph import Array, Grid, Tensor
+
+LIMITS = {8: 127, 4: 7}
+
+
+def symmetric_scale(values: Array, bits: int, axis: int | None) -> Array:
+    """values: any float. Returns (1,) float32, or one scale for each index of the axis; never 0."""
+    magnitude = np.abs(values.astype(np.float32))
+    top = magnitude.max(initial=0) if axis is None else magnitude.max(_others(values, axis), initial=0)
+    scale = np.atleast_1d(np.asarray(top, np.float32) / np.float32(LIMITS[bits]))
+    scale[scale < np.finfo(np.float32).tiny] = 1.0
+    return scale
+
+
+def to_integers(values: Array, scale: Array, bits: int, axis: int | None) -> Array:
+    """int8 numbers within ±limit, of the same shape."""
+    shape = [1] * values.ndim
+    if axis is not None:
+        shape[axis] = -1
+    steps = np.rint(values.astype(np.float64) / scale.astype(np.float64).reshape(shape))
+    return np.clip(steps, -LIMITS[bits], LIMITS[bits]).astype(np.int8)
+
+
+def quantized(tensor: Tensor, bits: int, axis: int | None) -> Tensor:
+    """The constant in fewer bits. axis: each of its indices has a scale of its own; None: one scale for all."""
+    assert tensor.data is not None
+    scale = symmetric_scale(tensor.data, bits, axis)
+    grid = Grid(scale, np.zeros(len(scale), np.int64), axis or 0)
+    return Tensor.constant(
+        tensor.name, to_integers(tensor.data, scale, bits, axis), "int4" if bits == 4 else "int8", grid
+    )
+
+
+def restored(tensor: Tensor) -> Array:
+    """The real numbers that a quantized constant stands for, float32 of its shape."""
+    assert tensor.data is not None
+    assert tensor.grid is not None
+    shape = [1] * tensor.data.ndim
+    if len(tensor.grid.scale) > 1:
+        shape[tensor.grid.axis] = -1
+    values = tensor.data.astype(np.float32) - tensor.grid.zero.astype(np.float32).reshape(shape)
+    restored: Array = values * tensor.grid.scale.reshape(shape)
+    return restored
+
+
+def _others(values: Array, axis: int) -> tuple[int, ...]:
+    return tuple(number for number in range(values.ndim) if number != axis % values.ndim)

@@ -1,0 +1,362 @@
+"""The lowering's parts on small graphs that are built here, run in a real engine. No TensorFlow."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgewright_converter.flatbuffer import read
+from edgewright_converter.lowering.dynamic import quantize_weights
+from edgewright_converter.lowering.fileformat import pack_int4, read_model, write_model
+from edgewright_converter.lowering.graph import Graph, Grid, Model, Op, Tensor
+from edgewright_converter.lowering.integers import quantize_graph
+from edgewright_converter.lowering.masks import saturate_masks
+from edgewright_converter.lowering.ranges import activation_grid, measure
+from edgewright_converter.lowering.rewrite import rewrite
+from edgewright_converter.lowering.versions import set_versions
+from edgewright_converter.lowering.weights import LIMITS, quantized, restored, symmetric_scale, to_integers
+
+RNG = np.random.default_rng(0)
+
+
+class Net:
+    """Writes a float graph operation by operation."""
+
+    def __init__(self, *shapes: Sequence[int]) -> None:
+        self.inputs = [Tensor(f"x{number}", tuple(shape), "float32") for number, shape in enumerate(shapes)]
+        self.ops: list[Op] = []
+
+    def add(self, kind: str, inputs: list[Any], shape: Sequence[int], options: Any = None) -> Tensor:
+        tensors = [t if isinstance(t, Tensor) else Tensor.constant("c", np.asarray(t)) for t in inputs]
+        output = Tensor(f"net/layer_{len(self.ops)}/{kind}", tuple(shape), "float32")
+        self.ops.append(Op(kind, list(tensors), [output], options))
+        return output
+
+    def dense(self, x: Tensor, weights: Any, bias: Any = None) -> Tensor:
+        options = schema.FullyConnectedOptionsT()
+        options.keepNumDims = True
+        wide = weights.shape[0]
+        return self.add(
+            "FULLY_CONNECTED", [x, weights, *([] if bias is None else [bias])], (*x.shape[:-1], wide), options
+        )
+
+    def plus(self, a: Any, b: Any) -> Tensor:
+        return self.add("ADD", [a, b], np.broadcast_shapes(np.shape(a) or a.shape, b.shape), schema.AddOptionsT())
+
+    def times(self, a: Tensor, b: Any) -> Tensor:
+        return self.add("MUL", [a, b], a.shape, schema.MulOptionsT())
+
+    def heads(self, x: Tensor, count: int, order: tuple[int, ...]) -> Tensor:
+        reshape = schema.ReshapeOptionsT()
+        shape = (1, x.shape[1], count, x.shape[2] // count)
+        reshape.newShape = list(shape)
+        y = self.add("RESHAPE", [x, np.array(shape, np.int32)], shape, reshape)
+        return self.transpose(y, order)
+
+    def transpose(self, x: Tensor, order: tuple[int, ...]) -> Tensor:
+        turned = [x.shape[axis] for axis in order]
+        return self.add("TRANSPOSE", [x, np.array(order, np.int32)], turned, schema.TransposeOptionsT())
+
+    def matmul(self, a: Tensor, b: Tensor) -> Tensor:
+        return self.add("BATCH_MATMUL", [a, b], (*a.shape[:-1], b.shape[-1]), schema.BatchMatMulOptionsT())
+
+    def model(self, *outputs: Tensor) -> Model:
+        for op in self.ops:
+            set_versions(Graph([op], [], []))
+        graph = Graph(list(self.ops), list(self.inputs), list(outputs))
+        names = tuple(f"y{number}" for number in range(len(outputs)))
+        return Model([graph], tuple(t.name for t in self.inputs), names)
+
+
+def normal(*shape: int) -> Any:
+    return RNG.normal(0, 1, shape).astype(np.float32)
+
+
+def run(model: Model, samples: list[dict[str, Any]]) -> list[list[Any]]:
+    from ai_edge_litert.interpreter import Interpreter
+
+    runner = Interpreter(model_content=write_model(model), num_threads=1).get_signature_runner()
+    return [[found[name] for name in model.outputs] for found in (runner(**sample) for sample in samples)]
+
+
+def draw(model: Model, count: int = 8) -> list[dict[str, Any]]:
+    return [{t.name: normal(*t.shape) for t in model.main.inputs} for _ in range(count)]
+
+
+def kinds(model: Model) -> Counter[str]:
+    return Counter(op.kind for op in model.main.ops)
+
+
+def same(before: list[list[Any]], after: list[list[Any]], atol: float = 1e-5) -> None:
+    for a, b in zip(before, after, strict=True):
+        for x, y in zip(a, b, strict=True):
+            np.testing.assert_allclose(x, y, atol=atol, rtol=1e-5)
+
+
+def attention() -> Model:
+    """As tf.lite writes it: three projections, the scores computed from the right and turned afterwards."""
+    net = Net((1, 6, 8))
+    (x,) = net.inputs
+    query, key, value = (net.dense(x, normal(8, 8), normal(8)) for _ in range(3))
+    turned = net.matmul(net.heads(key, 2, (0, 2, 1, 3)), net.heads(query, 2, (0, 2, 3, 1)))
+    scores = net.transpose(turned, (0, 1, 3, 2))
+    options = schema.SoftmaxOptionsT()
+    options.beta = 1.0
+    weights = net.add("SOFTMAX", [scores], scores.shape, options)
+    return net.model(net.matmul(weights, net.heads(value, 2, (0, 2, 1, 3))))
+
+
+def steps(count: int = 5) -> Model:
+    """Dense layers on each step of a sequence, each with a constant added after the sum."""
+    net = Net((count, 1, 4), (1, 3))
+    sequence, state = net.inputs
+    options = schema.UnpackOptionsT()
+    options.num, options.axis = count, 0
+    parts = [Tensor(f"net/unstack/{n}", (1, 4), "float32") for n in range(count)]
+    net.ops.append(Op("UNPACK", [sequence], parts, options))
+    kernel, recurrent, bias = (Tensor.constant("k", normal(*shape)) for shape in ((3, 4), (3, 3), (3,)))
+    for part in parts:
+        fully = schema.FullyConnectedOptionsT()
+        y, z = (Tensor(f"net/cell/{name}", (1, 3), "float32") for name in "yz")
+        net.ops += [
+            Op("FULLY_CONNECTED", [part, kernel], [y], fully),
+            Op("FULLY_CONNECTED", [state, recurrent], [z], fully),
+        ]
+        state = net.add("TANH", [net.plus(net.plus(y, z), bias)], (1, 3))
+    return net.model(state)
+
+
+def test_one_dense_layer_for_query_key_and_value() -> None:
+    model = attention()
+    samples = draw(model)
+    before, counted = run(model, samples), kinds(model)
+    assert (counted["FULLY_CONNECTED"], counted["RESHAPE"], counted["TRANSPOSE"]) == (3, 3, 4)
+    rewrite(model.main)
+    counted = kinds(model)
+    assert counted == {"FULLY_CONNECTED": 1, "RESHAPE": 1, "TRANSPOSE": 1, "SPLIT": 1, "BATCH_MATMUL": 2, "SOFTMAX": 1}
+    assert not any(op.options.adjX for op in model.main.ops if op.kind == "BATCH_MATMUL")
+    same(before, run(model, samples))
+
+
+@pytest.mark.parametrize("difference", ["range", "choice"])
+def test_what_differs_in_range_or_choice_is_not_merged(difference: str) -> None:
+    model = attention()
+    for number, op in enumerate(op for op in model.main.ops if op.kind == "FULLY_CONNECTED"):
+        if difference == "range":
+            op.output.range = (-number - 1.0, 1.0)
+        else:
+            op.choice = ("float32", "int8", "int4")[number]
+    samples = draw(model)
+    before = run(model, samples)
+    rewrite(model.main)
+    assert kinds(model)["FULLY_CONNECTED"] == 3
+    same(before, run(model, samples))
+
+
+def test_a_layer_on_each_step_is_applied_to_the_sequence_once() -> None:
+    model = steps()
+    samples = draw(model)
+    before = run(model, samples)
+    assert (kinds(model)["FULLY_CONNECTED"], kinds(model)["ADD"]) == (10, 10)
+    rewrite(model.main)
+    assert (kinds(model)["FULLY_CONNECTED"], kinds(model)["ADD"]) == (6, 5)
+    same(before, run(model, samples))
+
+
+def test_gain_and_shift_go_into_the_dense_layer_behind_only_if_nothing_else_reads_them() -> None:
+    for other_reader in (False, True):
+        net = Net((1, 6, 8))
+        scaled = net.plus(net.times(net.inputs[0], normal(8)), Tensor.constant("shift", normal(8)))
+        model = net.model(net.dense(scaled, normal(4, 8), normal(4)), *([scaled] if other_reader else []))
+        samples = draw(model)
+        before = run(model, samples)
+        rewrite(model.main)
+        assert (kinds(model)["MUL"], kinds(model)["ADD"]) == ((1, 1) if other_reader else (0, 0))
+        same(before, run(model, samples))
+
+
+def test_what_is_written_is_read_again_and_has_no_names_no_dead_weights_and_each_constant_once() -> None:
+    net = Net((1, 4))
+    weights, bias = normal(64, 4), normal(64)
+    a, b = net.dense(net.inputs[0], weights, bias), net.dense(net.inputs[0], weights.copy(), bias.copy())
+    net.dense(net.inputs[0], normal(500, 4))  # nobody reads it
+    model = net.model(a, b)
+    model.main.prune()
+    data = write_model(model)
+    assert len(data) < weights.nbytes + bias.nbytes + 1000
+    assert {tensor.name for tensor in read(data).tensors} == {""}
+    assert [name for name, _ in read(data).inputs] == ["x0"]
+    again = read_model(data)
+    assert write_model(again) == data
+    samples = draw(model)
+    same(run(model, samples), run(again, samples), atol=0)
+    assert {t.name for t in read(write_model(model, names=True)).tensors} >= {"x0", "net/layer_0/FULLY_CONNECTED"}
+
+
+def test_constants_are_aligned_as_the_schema_asks() -> None:
+    net = Net((1, 4))
+    model = net.model(net.dense(net.inputs[0], normal(5, 4), normal(5)), net.dense(net.inputs[0], normal(7, 4)))
+    data = write_model(model)
+    for op in model.main.ops:
+        for tensor in op.inputs[1:]:
+            assert tensor is not None
+            assert tensor.data is not None
+            assert data.index(tensor.data.tobytes()) % 16 == 0
+
+
+@given(st.lists(st.floats(-1e3, 1e3, width=32), min_size=1, max_size=40), st.sampled_from([8, 4]))
+def test_weights_on_a_grid_come_out_as_the_same_integers(values: list[float], bits: int) -> None:
+    array = np.array(values, np.float32).reshape(1, -1)
+    for axis in (None, 0, 1):
+        tensor = quantized(Tensor.constant("w", array), bits, axis)
+        assert tensor.data is not None
+        assert np.abs(tensor.data).max() <= LIMITS[bits]
+        real = restored(tensor)
+        step = symmetric_scale(array, bits, axis).max()
+        assert np.abs(real - array).max() <= step * 0.5001
+        assert (to_integers(real, symmetric_scale(real, bits, axis), bits, axis) == tensor.data).all()
+
+
+@given(st.lists(st.integers(-8, 7), min_size=1, max_size=33))
+def test_two_four_bit_numbers_lie_in_a_byte(values: list[int]) -> None:
+    packed = pack_int4(np.array(values, np.int8))
+    assert len(packed) == (len(values) + 1) // 2
+    low, high = (packed & 15).astype(int), (packed >> 4).astype(int)
+    found = np.stack([low, high], -1).reshape(-1)[: len(values)]
+    assert [v - 16 if v > 7 else v for v in found.tolist()] == values
+
+
+@given(st.floats(-1e4, 1e4), st.floats(-1e4, 1e4))
+def test_zero_lies_on_every_activation_grid(a: float, b: float) -> None:
+    grid = activation_grid(min(a, b), max(a, b))
+    assert -128 <= int(grid.zero[0]) <= 127
+    assert grid.scale[0] > 0
+    low, high = (float(grid.scale[0]) * (q - int(grid.zero[0])) for q in (-128, 127))
+    step = float(grid.scale[0])
+    assert low <= min(a, b, 0) + step
+    assert high >= max(a, b, 0) - step
+
+
+def everything(model: Model, **options: Any) -> Model:
+    ranges = measure(model, draw(model, 50))
+    every = {"chosen": lambda op: True, "bits": lambda op: 8, "per_channel": lambda op: True} | options
+    quantize_graph(model.main, ranges, **every)
+    set_versions(model.main)
+    return model
+
+
+@pytest.mark.parametrize("make", [attention, steps])
+def test_every_operator_in_int8_answers_as_the_float_model(make: Any) -> None:
+    model = make()
+    samples = draw(model, 20)
+    rewrite(model.main)
+    before = run(model, samples)
+    everything(model)
+    floats = {op.kind for op in model.main.ops for t in op.outputs if t.dtype == "float32"}
+    assert floats == {"DEQUANTIZE"}
+    a, b = np.array(before).ravel(), np.array(run(model, samples)).ravel()
+    assert 10 * np.log10((a**2).sum() / ((a - b) ** 2).sum()) > 20
+
+
+def test_a_range_of_the_training_is_kept_exactly() -> None:
+    net = Net((1, 8))
+    y = net.dense(net.inputs[0], normal(8, 8), normal(8))
+    y.range, net.inputs[0].range = (-2.0, 3.1), (-4.0, 4.0)
+    model = everything(net.model(net.add("GELU", [y], y.shape, schema.GeluOptionsT())))
+    dense = next(op for op in model.main.ops if op.kind == "FULLY_CONNECTED")
+    assert dense.output.grid is not None
+    assert dense.output.grid.same(activation_grid(-2.0, 3.1))
+    assert dense.input(0).grid is not None
+    assert dense.input(0).grid.same(activation_grid(-4.0, 4.0))
+
+
+def test_borders_stand_only_where_floats_meet_integers() -> None:
+    net = Net((1, 8))
+    first = net.dense(net.inputs[0], normal(8, 8))
+    between = net.add("SIN", [first], first.shape)
+    model = everything(net.model(net.dense(between, normal(8, 8))))
+    assert [op.kind for op in model.main.ops] == [
+        "QUANTIZE",
+        "FULLY_CONNECTED",
+        "DEQUANTIZE",
+        "SIN",
+        "QUANTIZE",
+        "FULLY_CONNECTED",
+        "DEQUANTIZE",
+    ]
+    net = Net((1, 8))
+    model = everything(net.model(net.dense(net.dense(net.inputs[0], normal(8, 8)), normal(8, 8))), int8_ends=True)
+    assert [op.kind for op in model.main.ops] == ["FULLY_CONNECTED", "FULLY_CONNECTED"]
+    assert [t.dtype for t in (*model.main.inputs, *model.main.outputs)] == ["int8", "int8"]
+
+
+def test_joined_tensors_share_the_scale_of_the_result() -> None:
+    net = Net((1, 8))
+    a, b = (net.dense(net.inputs[0], normal(8, 8) * size) for size in (1, 5))
+    joined = net.add("CONCATENATION", [a, b], (1, 16), schema.ConcatenationOptionsT())
+    joined_op = net.ops[-1]
+    joined_op.options.axis = 1
+    model = everything(net.model(joined))
+    assert kinds(model)["QUANTIZE"] == 1  # of the model's input
+    (join,) = [op for op in model.main.ops if op.kind == "CONCATENATION"]
+    for tensor in join.inputs:
+        assert tensor is not None
+        assert tensor.grid is not None
+        assert tensor.grid.same(join.output.grid)
+
+
+def test_a_constant_mask_becomes_one_sum_that_saturates() -> None:
+    net = Net((1, 2, 4, 4))
+    (scores,) = net.inputs
+    reducer = schema.ReducerOptionsT()
+    reducer.keepDims = True
+    lowest = net.add("REDUCE_MIN", [scores, np.array([3], np.int32)], (1, 2, 4, 1), reducer)
+    fill = net.add("SUB", [lowest, np.float32(12)], lowest.shape, schema.SubOptionsT())
+    mask = np.tril(np.ones((4, 4), bool))
+    chosen = net.add("SELECT_V2", [mask, scores, fill], scores.shape, schema.SelectV2OptionsT())
+    model = net.model(chosen)
+    samples = draw(model, 20)
+    before = np.array(run(model, samples))[:, 0]
+    ranges = measure(model, samples)
+    saturate_masks(model.main, ranges)
+    quantize_graph(model.main, ranges, lambda op: True, lambda op: 8, lambda op: True)
+    assert kinds(model) == {"QUANTIZE": 1, "ADD": 1, "DEQUANTIZE": 1}
+    after = np.array(run(model, samples))[:, 0]
+    low, high = ranges[chosen]
+    step = (high - low) / 255
+    assert np.abs(after - before)[..., mask].max() <= 2 * step
+    assert (after[..., ~mask] <= low + step).all()
+
+
+@pytest.mark.parametrize(("runtime", "scales", "version"), [((2, 21), 64, 12), ((2, 14), 1, 5)])
+def test_scales_per_channel_only_where_the_runtime_reads_them(
+    runtime: tuple[int, ...], scales: int, version: int
+) -> None:
+    net = Net((1, 3, 32))
+    model = net.model(net.dense(net.inputs[0], normal(64, 32), normal(64)))
+    samples = draw(model)
+    before = run(model, samples)
+    quantize_weights(model.main, lambda op: 8, runtime)
+    set_versions(model.main)
+    (dense,) = model.main.ops
+    grid = dense.input(1).grid
+    assert isinstance(grid, Grid)
+    assert (len(grid.scale), dense.version) == (scales, version)
+    same(before, run(model, samples), atol=0.3)
+
+
+def test_large_constants_are_stored_in_integers_and_gathered_as_such() -> None:
+    net = Net((1, 40, 32))
+    model = net.model(net.plus(net.inputs[0], Tensor.constant("positions", normal(1, 40, 32))))
+    samples = draw(model)
+    before = run(model, samples)
+    quantize_weights(model.main, lambda op: 8, (2, 21))
+    set_versions(model.main)
+    assert kinds(model) == {"DEQUANTIZE": 1, "ADD": 1}
+    same(before, run(model, samples), atol=0.05)
+    assert len(write_model(model)) < 40 * 32 + 1500

@@ -39,7 +39,7 @@ class Adapters:
     skipped: tuple[Skipped, ...] = ()
     active: str = ""
     _layers: dict[str, Any] = field(default_factory=dict)  # by the path of the kernel
-    _frozen: list[Any] = field(default_factory=list)
+    _frozen: list[Any] = field(default_factory=list)  # variables, and layers whose moving averages must stand still
     _sets: dict[str, dict[str, Array]] = field(default_factory=dict)
 
     @classmethod
@@ -82,6 +82,10 @@ class Adapters:
             )
         adapters.skipped = tuple(skipped)
         own = {id(v) for layer in adapters._layers.values() for v in _pair(layer)}
+        for layer in model._flatten_layers():
+            if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable:
+                layer.trainable = False
+                adapters._frozen.append(layer)
         for variable in model.trainable_variables:
             if id(variable) not in own:
                 variable.trainable = False
@@ -124,7 +128,8 @@ class Adapters:
         values = self._values() if chosen == self.active else self._sets[chosen]
         meta = {"format": 1, "rank": self.rank, "alpha": self.alpha, "base": self._base()}
         with storage_errors(f"write adapters to {path}"), Path(path).open("wb") as file:
-            np.savez(file, **values, **{_META: np.frombuffer(json.dumps(meta).encode(), np.uint8)})
+            arrays: dict[str, Any] = {**values, _META: np.frombuffer(json.dumps(meta).encode(), np.uint8)}
+            np.savez(file, **arrays)
 
     def load(self, path: str | Path, name: str) -> None:
         """Read a set under that name; `switch` to use it.
@@ -177,8 +182,8 @@ class Adapters:
                 setattr(layer, attribute, None)
             layer._tracker.lock()
             layer.lora_enabled, layer.lora_rank, layer.lora_alpha = False, None, None
-        for variable in self._frozen:
-            variable.trainable = True
+        for frozen in self._frozen:
+            frozen.trainable = True
         self._layers, self._frozen, self._sets, self.active = {}, [], {}, ""
         self._forget_functions()
 

@@ -64,7 +64,7 @@ class Factorize(TrainingOptions):
                 continue
             rows.append(LayerOutcome(factor.name, type(factor.layer).__name__, before=full, after=rank))
             plan.add(factor, rank)
-        old, made = built_layers(model), {}
+        old = built_layers(model)
         model, made = rebuild(model, self.use, plan.replace)
         for layer in old:
             if id(layer) in plan.fill:
@@ -116,11 +116,11 @@ class Factorize(TrainingOptions):
             return [self._judged(model, product, context) for product in products]
         if self.rank_by == "energy":
             return at(self.energy)
-        whole = int(model.count_params())
+        whole: int = model.count_params()
 
         def parameters(energy: float) -> int:
             pairs = list(zip(products, at(energy), strict=True))
-            return whole - sum(p.now - p.parameters(rank) for p, rank in pairs if worthwhile(p, rank))
+            return whole - sum(int(p.now - p.parameters(rank)) for p, rank in pairs if worthwhile(p, rank))
 
         return at(energy_for_size(parameters, int(self.size * whole)))
 

@@ -5,6 +5,7 @@ another matter: with ``sparse`` the flatbuffer stores them as sparse tensors, an
 """
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -66,7 +67,7 @@ class Prune(TrainingOptions):
         chosen, skipped = kernels(model, self.leave)
         held = _Held(chosen, self)
         for (variable, _), mask in zip(chosen, held.masks, strict=True):
-            hold(variable, lambda weights, mask=mask: weights * mask, context)
+            hold(variable, partial(_masked, mask), context)
         if self.schedule == "constant" or not self.epochs:
             held.update(self.sparsity)
         if self.epochs:
@@ -90,6 +91,10 @@ class Prune(TrainingOptions):
             hints=hints,
         )
         return model, outcome
+
+
+def _masked(mask: Any, weights: Any) -> Any:
+    return weights * mask
 
 
 def _row(variable: Any) -> LayerOutcome:

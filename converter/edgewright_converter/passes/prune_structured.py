@@ -83,11 +83,11 @@ class PruneStructured(TrainingOptions):
             first = first or {part.name: part.total for part in parts}
             skipped |= found.unknown
             skipped |= {part.name: f"it {part.reason}" for part in parts if part.reason and part.kind in self.kinds}
-            own = [p for p in parts if p.kind in self.kinds and len(p.roots) and not self._left(p.name)]
+            own = [p for p in parts if p.kind in self.kinds and len(p.roots) and not self._left(p.layers)]
             scores = importance(self.importance, model, found, context)
             keep = (1 - self.amount) ** ((turn + 1) / self.rounds)
             gone = chosen(own, scores, keep, self.multiple, first, self.scope == "global")
-            vocabulary = {}
+            vocabulary: dict[Any, Any] = {}
             if "vocabulary" in self.kinds and turn == 0:
                 vocabulary, reasons = unused_rows(model, context)
                 skipped |= reasons
@@ -117,6 +117,5 @@ class PruneStructured(TrainingOptions):
         )
         return model, outcome
 
-    def _left(self, name: str) -> bool:
-        layer = name.split(" and ")[0]
-        return any(fnmatchcase(layer, pattern) for pattern in self.leave)
+    def _left(self, layers: tuple[str, ...]) -> bool:
+        return any(fnmatchcase(layer.split("/")[0], pattern) for layer in layers for pattern in self.leave)

@@ -108,5 +108,9 @@ def einsum_axes(equation: str, operands: Sequence[Axes], channels: Channels) -> 
     letters: dict[str, Axis] = {}
     for term, axes in zip(left.split(","), operands, strict=True):
         for letter, axis in zip(term, axes, strict=True):
-            letters[letter] = channels.tie(letters[letter], axis, "multiplied") if letter in letters else axis
+            letters[letter] = (
+                channels.tie(letters[letter], axis, "is multiplied by something of fixed size")
+                if letter in letters
+                else axis
+            )
     return tuple(letters[letter] for letter in right)

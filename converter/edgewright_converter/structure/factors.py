@@ -70,8 +70,10 @@ class Plan:
         chosen = self.ranks.get(id(layer))
         if not chosen:
             return None
-        make = {
-            "MultiHeadAttention": _attention,
+        from .attention_factors import attention
+
+        make: dict[str, Callable[..., Callable[..., Any]]] = {
+            "MultiHeadAttention": attention,
             "Embedding": _embedding,
             "EinsumDense": _einsum_dense,
             "Dense": _dense,
@@ -91,7 +93,9 @@ def factors(layer: Any, moments: Moments) -> list[Factor] | str:
         return "its weights are quantized, or have adapters: merge those first"
     name = kind.__name__
     if name == "MultiHeadAttention":
-        return _attention_factors(layer, moments)
+        from .attention_factors import attention_factors
+
+        return attention_factors(layer, moments)
     if name == "Embedding":
         return [_single(layer, layer._embeddings, (0,), moments, extra=True)]
     if name == "Dense":
@@ -137,80 +141,6 @@ def _einsum_letters(layer: Any) -> tuple[tuple[int, ...], tuple[int, ...]] | str
     return summed, tuple(index for index, letter in enumerate(kernel) if letter not in inside)
 
 
-def _attention_factors(layer: Any, moments: Moments) -> list[Factor] | str:
-    parts = (layer._query_dense, layer._key_dense, layer._value_dense, layer._output_dense)
-    if getattr(layer, "_use_gate", False) or any(getattr(part, "lora_enabled", False) for part in parts):
-        return "its heads have a gate, or adapters"
-    query, key, value = (_with_bias(part) for part in parts[:3])
-    kernel = layer._output_dense._kernel
-    out = kernel.numpy().reshape(layer.num_heads, layer.value_dim, -1)
-    roots = [
-        root_of(moments.get(id(part)), table.shape[0])
-        for part, table in zip(parts[:3], (query, key, value), strict=True)
-    ]
-    heads = range(layer.num_heads)
-
-    def write_keys(a: list[Array], b: list[Array]) -> None:
-        _assign(parts[0], _padded(a, layer.key_dim, 1))
-        _assign(parts[1], _padded([table.T for table in b], layer.key_dim, 1))
-
-    def write_values(a: list[Array], b: list[Array]) -> None:
-        _assign(parts[2], _padded(a, layer.value_dim, 1))
-        kernel.assign(np.stack(_padded(b, layer.value_dim, 0)).reshape(kernel.shape).astype(kernel.dtype))
-
-    n = layer.num_heads
-    scores = [query[:, head] @ key[:, head].T for head in heads]
-    mixed = [value[:, head] @ out[head] for head in heads]
-    rows = [table.shape[0] for table in (query, key, value)]
-    return [
-        Factor(
-            layer,
-            f"{layer.name}/keys",
-            n * layer.key_dim * (rows[0] + rows[1]),
-            n * (rows[0] + rows[1]),
-            roots[0],
-            roots[1],
-            scores,
-            write_keys,
-            largest=layer.key_dim,
-        ),
-        Factor(
-            layer,
-            f"{layer.name}/values",
-            n * layer.value_dim * (rows[2] + out.shape[-1]),
-            n * (rows[2] + out.shape[-1]),
-            roots[2],
-            None,
-            mixed,
-            write_values,
-            largest=layer.value_dim,
-        ),
-    ]
-
-
-def _with_bias(layer: Any) -> Array:
-    """(in [+ 1], heads, units): the bias as the row of an input that is always 1."""
-    kernel: Array = layer._kernel.numpy().astype(np.float64)
-    return kernel if layer.bias is None else np.concatenate([kernel, layer.bias.numpy()[None]])
-
-
-def _assign(layer: Any, tables: list[Array]) -> None:
-    value = np.stack(tables, 1)
-    layer._kernel.assign(value[: layer._kernel.shape[0]].astype(layer._kernel.dtype))
-    if layer.bias is not None:
-        layer.bias.assign(value[-1].astype(layer.bias.dtype))
-
-
-def _padded(tables: list[Array], size: int, axis: int) -> list[Array]:
-    """With zeros up to that size, as the layer has it for now."""
-    found = []
-    for table in tables:
-        table = table.take(range(min(size, table.shape[axis])), axis)
-        width = [(0, size - table.shape[i] if i == axis else 0) for i in range(2)]
-        found.append(np.pad(table, width))
-    return found
-
-
 def _then(first: Any, second: Any) -> Callable[..., Any]:
     return lambda x, *args, **kwargs: second(first(x), *args, **kwargs)
 
@@ -225,6 +155,11 @@ def _set(layer: Any, kernel: Array, bias: Array | None = None) -> None:
         layer.bias.assign(bias)
 
 
+def _set_both(first: Any, a: Array, second: Any, b: Array, bias: Array | None) -> None:
+    _set(first, a)
+    _set(second, b, bias)
+
+
 def _dense(plan: Plan, layer: Any, chosen: list[tuple[Factor, int]]) -> Callable[..., Any]:
     import keras
 
@@ -232,7 +167,7 @@ def _dense(plan: Plan, layer: Any, chosen: list[tuple[Factor, int]]) -> Callable
     (a,), (b,) = factor.at(rank)
     first = keras.layers.Dense(rank, use_bias=False, name=f"{layer.name}_low", dtype=layer.dtype_policy)
     second = fresh(layer)
-    plan.fill[id(layer)] = lambda: (_set(first, a), _set(second, b, _bias(layer)))[0]
+    plan.fill[id(layer)] = lambda: _set_both(first, a, second, b, _bias(layer))
     return _then(first, second)
 
 
@@ -247,13 +182,17 @@ def _einsum_dense(plan: Plan, layer: Any, chosen: list[tuple[Factor, int]]) -> C
     new = [letter for letter in kernel if letter not in inside]
     r = next(letter for letter in "rstuvwxyz" if letter not in layer.equation)
     middle = "".join(letter for letter in inside if letter not in summed) + r
+    own = list(layer.partial_output_shape)
+    known = dict(zip(right.replace("...", "")[-len(own) :], own, strict=True))
+    known[r] = rank
     # The batch goes without a size, unless an ellipsis stands for it; None is taken over from the input.
-    sizes = [rank if letter == r else None for letter in (middle.replace("...", "") if "..." in middle else middle[1:])]
+    plain = middle.replace("...", "")
+    sizes = [known.get(letter) for letter in (plain if "..." in middle else plain[1:])]
     first = keras.layers.EinsumDense(
         f"{inside},{''.join(summed)}{r}->{middle}", sizes, name=f"{layer.name}_low", dtype=layer.dtype_policy
     )
     second = fresh(layer, equation=f"{middle},{r}{''.join(new)}->{right}")
-    plan.fill[id(layer)] = lambda: (_set(first, a), _set(second, b, _bias(layer)))[0]
+    plan.fill[id(layer)] = lambda: _set_both(first, a, second, b, _bias(layer))
     return _then(first, second)
 
 
@@ -264,7 +203,7 @@ def _conv(plan: Plan, layer: Any, chosen: list[tuple[Factor, int]]) -> Callable[
     first.name = f"{layer.name}_low"
     ones = (1,) * layer.rank
     second = fresh(layer, kernel_size=ones, strides=ones, dilation_rate=ones, padding="valid")
-    plan.fill[id(layer)] = lambda: (_set(first, a), _set(second, b, _bias(layer)))[0]
+    plan.fill[id(layer)] = lambda: _set_both(first, a, second, b, _bias(layer))
     return _then(first, second)
 
 
@@ -276,7 +215,12 @@ def _embedding(plan: Plan, layer: Any, chosen: list[tuple[Factor, int]]) -> Call
     first = fresh(layer, name=f"{layer.name}_low", output_dim=rank)
     first.name = f"{layer.name}_low"
     second = keras.layers.Dense(layer.output_dim, use_bias=False, name=layer.name, dtype=layer.dtype_policy)
-    plan.fill[id(layer)] = lambda: (first._embeddings.assign(a), _set(second, b))[1]
+
+    def fill() -> None:
+        first._embeddings.assign(a)
+        _set(second, b)
+
+    plan.fill[id(layer)] = fill
     return _then(first, second)
 
 
@@ -295,27 +239,3 @@ def _recurrent(plan: Plan, layer: Any, chosen: list[tuple[Factor, int]]) -> Call
 
     plan.fill[id(layer)] = fill
     return _then(first, second)
-
-
-def _attention(plan: Plan, layer: Any, chosen: list[tuple[Factor, int]]) -> Callable[..., Any]:
-    ranks = {factor.name.rpartition("/")[2]: (factor, rank) for factor, rank in chosen}
-    keys = ranks["keys"][1] if "keys" in ranks else layer.key_dim
-    values = ranks["values"][1] if "values" in ranks else layer.value_dim
-    second = fresh(layer, key_dim=keys, value_dim=values)
-
-    def fill() -> None:
-        for source, target in zip(layer.variables, second.variables, strict=True):
-            if source.shape == target.shape:
-                target.assign(source.numpy())
-        if "keys" in ranks:
-            a, b = ranks["keys"][0].at(keys)
-            scale = np.sqrt(keys / layer.key_dim)  # the layer divides by the root of its own key_dim
-            _assign(second._query_dense, [scale * table for table in a])
-            _assign(second._key_dense, [table.T for table in b])
-        if "values" in ranks:
-            a, b = ranks["values"][0].at(values)
-            _assign(second._value_dense, a)
-            second._output_dense._kernel.assign(np.stack(b).reshape(second._output_dense._kernel.shape))
-
-    plan.fill[id(layer)] = fill
-    return second  # type: ignore[no-any-return]

@@ -6,14 +6,21 @@ from typing import Any
 from .attention_rules import RULES as ATTENTION
 from .channels import Axes, Axis
 from .operation_rules import concatenate_axes, reshape_axes, same
-from .tracing import Trace, Traced, broadcast, has_plain_weights, normal, repeated, rule_for, sizes, tiled, unknown
+from .recurrent_rules import RULES as RECURRENT
+from .tracing import (
+    Trace,
+    Traced,
+    broadcast,
+    check_activation,
+    has_plain_weights,
+    normal,
+    repeated,
+    rule_for,
+    sizes,
+    unknown,
+)
 
 # fmt: off
-_ELEMENTWISE = [
-    "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "sigmoid", "hard_sigmoid", "log_sigmoid", "tanh",
-    "hard_tanh", "tanh_shrink", "silu", "hard_silu", "softplus", "softsign", "soft_shrink", "hard_shrink",
-    "sparse_plus", "squareplus", "exponential", "linear", "mish", "threshold",
-]
 _SAME = [
     "ReLU", "LeakyReLU", "ELU", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D",
     "GaussianDropout", "GaussianNoise", "AlphaDropout", "ActivityRegularization", "Identity", "Masking",
@@ -23,13 +30,6 @@ _MERGES = ["Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum"]
 _WINDOWS = [f"{kind}{n}D" for n in (1, 2, 3) for kind in ("MaxPooling", "AveragePooling", "Cropping", "ZeroPadding")]
 _WINDOWS += ["UpSampling1D", "UpSampling2D", "UpSampling3D"]
 _GLOBAL = [f"Global{kind}Pooling{n}D" for n in (1, 2, 3) for kind in ("Max", "Average")]
-
-
-def check_activation(trace: Trace, layer: Any, axis: Axis) -> None:
-    """A softmax over units lets none of them go."""
-    name = getattr(getattr(layer, "activation", None), "__name__", "linear")
-    if name not in _ELEMENTWISE:
-        trace.pin(axis, f"goes through the activation {name} of {layer.name}")
 
 
 def dense(trace: Trace, layer: Any, args: list[Any], outputs: list[Any]) -> Any:
@@ -47,11 +47,8 @@ def dense(trace: Trace, layer: Any, args: list[Any], outputs: list[Any]) -> Any:
 def _einsum_dense(trace: Trace, layer: Any, args: list[Any], outputs: list[Any]) -> Any:
     if not has_plain_weights(trace, layer):
         return unknown(trace, layer, args, outputs)
-    from keras.src.layers.core.einsum_dense import _analyze_einsum_string
-
     x = args[0]
     bias_axes = layer.bias_axes
-    _analyze_einsum_string(layer.equation, bias_axes, x.shape, layer.partial_output_shape)  # refuses what is wrong
     left, _, right = layer.equation.replace(" ", "").partition("->")
     inside, kernel = left.split(",")
     inside, right = _spell_out(inside, len(x.axes)), _spell_out(right, len(outputs[0].shape))
@@ -231,71 +228,6 @@ def _repeat_vector(trace: Trace, layer: Any, args: list[Any], outputs: list[Any]
     return (args[0].axes[0], None, args[0].axes[1])
 
 
-def _cell(trace: Trace, layer: Any, cell: Any, x: Traced) -> Axis:
-    """The units of an LSTM, GRU or simple cell, each with all its gates."""
-    units = trace.fresh(layer, "recurrent", cell.units)
-    gates = cell.kernel.shape[1] // cell.units
-    trace.weight(cell.kernel, x.axes[-1], tiled(units, gates))
-    trace.weight(cell.recurrent_kernel, units, tiled(units, gates))
-    if cell.bias is not None:
-        trace.weight(cell.bias, *(None,) * (len(cell.bias.shape) - 1), tiled(units, gates))
-    check_activation(trace, cell, units)
-    return units
-
-
-def _recurrent(trace: Trace, layer: Any, args: list[Any], outputs: list[Any]) -> Any:
-    cell = layer.cell
-    if type(cell).__name__ not in ("LSTMCell", "GRUCell", "SimpleRNNCell") or not type(cell).__module__.startswith(
-        "keras.src."
-    ):
-        return unknown(trace, layer, args, outputs)
-    units = _cell(trace, layer, cell, args[0])
-    for state in args[1:]:
-        for part in state if isinstance(state, list | tuple) else [state]:
-            if isinstance(part, Traced) and len(part.axes) == 2:
-                trace.tie(units, part.axes[-1], layer.name)
-
-    def edit(config: dict[str, Any], count: Any) -> dict[str, Any]:
-        if "cell" not in config:
-            return {**config, "units": count(units)}
-        inner = config["cell"]
-        return {**config, "cell": {**inner, "config": {**inner["config"], "units": count(units)}}}
-
-    trace.edits[id(layer)] = edit
-    return [(*(None,) * (len(tensor.shape) - 1), units) for tensor in outputs]
-
-
-def _bidirectional(trace: Trace, layer: Any, args: list[Any], outputs: list[Any]) -> Any:
-    import numpy as np
-
-    sides = (layer.forward_layer, layer.backward_layer)
-    if any(getattr(side, "cell", None) is None or (len(args) > 1 and isinstance(args[1], list)) for side in sides):
-        return unknown(trace, layer, args, outputs)
-    ahead, back = (_recurrent(trace, side, args[:1], outputs[:1])[0][-1] for side in sides)
-    if ahead is None or back is None:
-        return [(None,) * len(tensor.shape) for tensor in outputs]
-
-    def edit(config: dict[str, Any], count: Any) -> dict[str, Any]:
-        own = trace.edits[id(sides[0])](sides[0].get_config(), count)
-        other = trace.edits[id(sides[1])](sides[1].get_config(), count)
-        changed = {**config, "layer": {**config["layer"], "config": own}}
-        # A backward layer of its own is written out where it has another number of units.
-        if "backward_layer" in config or count(ahead) != count(back):
-            changed["backward_layer"] = {**config["layer"], "config": other}
-        return changed
-
-    trace.edits[id(layer)] = edit
-    if layer.merge_mode is None:
-        lasts = [ahead, back]
-    elif layer.merge_mode == "concat":
-        lasts = [np.concatenate([ahead, back])]
-    else:
-        lasts = [trace.tie(ahead, back, layer.name)]
-    states = len(outputs) - len(lasts)
-    lasts += [ahead] * (states // 2) + [back] * (states // 2)
-    return [(*(None,) * (len(t.shape) - 1), last) for t, last in zip(outputs, lasts, strict=True)]
-
-
 def _time_distributed(trace: Trace, layer: Any, args: list[Any], outputs: list[Any]) -> Any:
     import keras
 
@@ -339,10 +271,9 @@ RULES: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(["SeparableConv1D", "SeparableConv2D"], _separable),
     **dict.fromkeys(["Embedding", "ReversibleEmbedding"], _embedding),
     **dict.fromkeys(["LayerNormalization", "RMSNormalization"], _layer_norm),
-    **dict.fromkeys(["LSTM", "GRU", "SimpleRNN", "RNN"], _recurrent),
+    **RECURRENT,
     "Activation": _activation,
     "BatchNormalization": _batch_norm,
-    "Bidirectional": _bidirectional,
     "Concatenate": _concatenate,
     "Dense": dense,
     "Dot": _dot,

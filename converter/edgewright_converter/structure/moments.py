@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -43,9 +44,7 @@ def moments(model: Any, context: Context) -> dict[int, Array]:
 
         for layer in model._flatten_layers():
             if type(layer) is keras.layers.Embedding:
-                watch(
-                    layer, lambda ids, rows=layer.input_dim: np.bincount(ids.astype(np.int64).ravel(), minlength=rows)
-                )
+                watch(layer, partial(_lookups, layer.input_dim))
             elif type(layer) is keras.layers.Dense or isinstance(layer, keras.layers.RNN):
                 watch(layer, _second_moment)
             elif type(layer) is keras.layers.MultiHeadAttention:
@@ -54,6 +53,11 @@ def moments(model: Any, context: Context) -> dict[int, Array]:
         for start in range(0, len(samples), _BATCH):
             model(context.interface.pack([tf.constant(x[start : start + _BATCH]) for x in samples.x]), training=False)
     return {key: value if value.ndim == 2 else value / value.mean() + _RARE for key, value in found.items()}
+
+
+def _lookups(rows: int, ids: Array) -> Array:
+    counts: Array = np.bincount(ids.astype(np.int64).ravel(), minlength=rows)
+    return counts
 
 
 def _second_moment(x: Array) -> Array:

@@ -20,13 +20,14 @@ _LEAST = 0.1  # of a component stays, however small its scores beside the others
 @dataclass(frozen=True)
 class Component:
     """name: of the layer that made most of it; kind: that of the most delicate part; roots: (n,) that may go; total:
-    with the pinned ones; reason: why none may go, or ""."""
+    with the pinned ones; reason: why none may go, or ""; layers: all that made a part of it."""
 
     name: str
     kind: str
     roots: Array
     total: int
     reason: str = ""
+    layers: tuple[str, ...] = ()
 
 
 def components(channels: Channels) -> list[Component]:
@@ -48,7 +49,7 @@ def components(channels: Channels) -> list[Component]:
         for other in indices[1:]:
             a, b = sorted((find(indices[0]), find(other)))
             parent[b] = a
-    found = []
+    found: list[Component] = []
     for first in sorted({find(index) for index in range(len(spaces))}):
         members = [space for index, space in enumerate(spaces) if find(index) == first]
         kinds = {space.kind for space in members}
@@ -60,7 +61,7 @@ def components(channels: Channels) -> list[Component]:
         name = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} tied to it"
         taken = {part.name for part in found}
         name = next(n for n in (name, *(f"{name} ({i})" for i in range(2, 10000))) if n not in taken)
-        found.append(Component(name, kind, free, len(roots), reason))
+        found.append(Component(name, kind, free, len(roots), reason, tuple(names)))
     return found
 
 

@@ -17,6 +17,13 @@ from ..data import Array
 from .channels import Axes, Axis, Channels
 from .graph import functional, walk
 
+# fmt: off
+_ELEMENTWISE = [
+    "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "sigmoid", "hard_sigmoid", "log_sigmoid", "tanh",
+    "hard_tanh", "tanh_shrink", "silu", "hard_silu", "softplus", "softsign", "soft_shrink", "hard_shrink",
+    "sparse_plus", "squareplus", "exponential", "linear", "mish", "threshold",
+]
+# fmt: on
 Count = Callable[[Axis], int]  # how many of these channels are kept
 Edit = Callable[[dict[str, Any], Count], dict[str, Any]]
 
@@ -122,6 +129,13 @@ def unknown(trace: Trace, operation: Any, args: list[Any], outputs: list[Any]) -
     if getattr(operation, "variables", None):
         trace.unknown[operation.name] = f"edgewright does not know the channels of a {type(operation).__name__}"
     return [(None,) * len(tensor.shape) for tensor in outputs]
+
+
+def check_activation(trace: Trace, layer: Any, axis: Axis) -> None:
+    """A softmax over units lets none of them go."""
+    name = getattr(getattr(layer, "activation", None), "__name__", "linear")
+    if name not in _ELEMENTWISE:
+        trace.pin(axis, f"goes through the activation {name} of {layer.name}")
 
 
 def has_plain_weights(trace: Trace, layer: Any) -> bool:

@@ -20,7 +20,7 @@ PATTERNS = ("unstructured", "2:4", "1x4", "1x16")
 def polynomial(progress: float, final: float, power: float = 3.0) -> float:
     """The sparsity at that progress, 0 to 1: s·(1 − (1 − t)³) of Zhu & Gupta 2017, from zero."""
     t = min(1.0, max(0.0, progress))
-    return final * (1 - (1 - t) ** power)
+    return float(final * (1 - (1 - t) ** power))
 
 
 def block_scores(weights: Array, axis: int, block: int) -> Array:

@@ -5,9 +5,10 @@
 Trains each model once and keeps it in FOLDER; then converts it in every way, each in a child process, and scores what
 came out on the same test samples, with ai-edge-litert and, where .venv-tflite is (`make .venv-tflite/.installed`), with
 tflite-runtime 2.14. Classifiers: accuracy; language models: perplexity. "same" and dB compare the flatbuffer's answers
-with those of the fake-quantized Keras model that it was made from: the part of equal classes, and 10·log10(signal²/error²).
-bytes are the flatbuffer's, as a ratio to float32's. ai-edge-quantizer (`pip install ai-edge-quantizer==0.10.0`) and
-TFMOT (--tfmot makes an environment of its own in FOLDER) are left out, and said so, where they are missing.
+with those of the fake-quantized Keras model that it was made from: the part of equal classes, and the SQNR of the
+outputs, 10·log10(signal²/error²). bytes are the flatbuffer's, as a ratio to float32's. ai-edge-quantizer
+(`pip install ai-edge-quantizer==0.10.0`) and TFMOT (--tfmot makes an environment of its own in FOLDER) are told as
+missing where they are.
 Exit code 1 where int8 after training loses more than 0.3 points of accuracy or 1 % of perplexity.
 """
 
@@ -25,14 +26,15 @@ import numpy as np
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(Path(__file__).parent))
 
-from quantization_models import MODELS, train_model  # noqa: E402
-from quantization_peers import PEERS, TFMOT_MODELS, tfmot  # noqa: E402
+from quantization_models import MODELS, train_model
+from quantization_peers import PEERS, TFMOT_MODELS, tfmot
 
 ROOT = Path(__file__).parents[1]
 TFLITE = ROOT / ".venv-tflite" / "bin" / "python"
 TEST_SAMPLES = 2000  # the most that are scored
 POINTS, PERPLEXITY, FOUR_BITS = 0.003, 1.01, 0.01
-OURS = ("float32", "int8", "int8-qat", "int8-qat for 2.14", "4-bit-qat")
+QAT = {"int8-qat": "int8", "int8-qat for 2.14": "int8", "int8-fast-qat": "int8-fast", "int4-qat": "int4"}
+OURS = ("float32", "int8-fast", "int8", "int4", *QAT)
 
 
 @dataclass(frozen=True)
@@ -123,9 +125,7 @@ def ours(path: Path, data: dict[str, Any], way: str, quick: bool) -> tuple[bytes
     from edgewright_converter.recipe import Recipe
     from edgewright_converter.targets import get_target
 
-    recipe = Recipe.load({"4-bit-qat": "int8-qat", "int8-qat for 2.14": "int8-qat"}.get(way, way))
-    if way == "4-bit-qat":
-        recipe = Recipe("four-bits", (Qat(weights=4), Quantize("int8")))
+    recipe = Recipe("trained", (Qat(), Quantize(QAT[way]))) if way in QAT else Recipe.load(way)
     target = get_target("local-tflite" if way.endswith("2.14") else "local")
     request = Request(str(path), from_mapping(data), recipe, target, 1, {}, None, None, False, seed=0)
     steps = Steps(lambda step, share: None, tuple(p.use for p in recipe.model_passes))

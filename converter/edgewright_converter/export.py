@@ -21,7 +21,8 @@ from .targets import Target
 class Frozen:
     """graph: a serialized GraphDef. inputs, outputs: by name; *_tensors: the same in the graph, e.g. "Identity:0".
 
-    layers: names of the Keras layers, () where there are none. form: of the recurrent layers, with the reason; "" without.
+    layers: names of the Keras layers, () where there are none. form: of the recurrent layers, with the reason; ""
+    without.
     """
 
     graph: bytes

@@ -8,8 +8,9 @@ Always
   falls apart into floats; (x − mean)·rsqrt(var)·gamma + beta does not: a Transformer takes 148 instead of 245 µs.
 
 In int8-fast and int4
-- RNN layers: up to 64 steps are written out one by one, which takes 0.6 of the loop's time; more would be too large a file.
-  tflite-runtime 2.14 is the other way round (its delegate has no kernel for the integer weights): it gets the loop.
+- RNN layers: up to 64 steps are written out one by one, which takes 0.6 of the loop's time; more would be too large a
+  file. tflite-runtime 2.14 is the other way round (its delegate has no kernel for the integer weights): it gets the
+  loop.
 - Attention masks: adding minus infinity's stand-in is one fast operator, choosing between two tensors is none.
 
 In the integer modes
@@ -35,7 +36,7 @@ from unittest.mock import patch
 from .targets import Target
 
 _UNROLLED = 64
-_MINUS_INFINITY = 1e9
+_MINUS_INFINITY = 1e7  # what the smallest step of a quantized mask still holds, and no score reaches
 MASKED_BELOW = 12.0  # e^-12 is less than half a step of an int16 softmax
 
 
@@ -48,8 +49,8 @@ def unrolled_steps(mode: str, target: Target) -> float:
 
 @contextmanager
 def plain_layers(model: Any, mode: str, unrolled: float = 0) -> Iterator[None]:
-    """Trace inside of this block; afterwards Keras is as it was. mode: of the quantization that follows; unrolled: up to
-    how many steps of an RNN are written out."""
+    """Trace inside of this block; afterwards Keras is as it was. mode: of the quantization that follows; unrolled: up
+    to how many steps of an RNN are written out."""
     import keras
     from keras.src.backend.tensorflow import nn, numpy
 

@@ -145,7 +145,8 @@ def plain(places: Places, layer: Any, name: str) -> Call:
     """Add, Concatenate, normalizations, means, keras.ops in a functional model: a grid for what comes out."""
     import keras
 
-    output = places.point(name, "output")
+    normalizes = "Normalization" in type(layer).__name__
+    output = places.point(name, "output", bits=places.normalization_bits if normalizes else None)
 
     def call(*args: Any, **kwargs: Any) -> Any:
         places.entered(name, *keras.tree.flatten(args))
@@ -216,6 +217,15 @@ def fold(normalization: Any, layer: Any, kernel: Kernel) -> None:
     normalization.moving_variance.assign(np.full_like(variance, rest))
     if normalization.scale:
         normalization.gamma.assign(np.ones_like(gamma))
+
+
+def has_convolutions(model: Any) -> bool:
+    from keras.src.layers.convolutional.base_conv import BaseConv
+    from keras.src.layers.convolutional.base_depthwise_conv import BaseDepthwiseConv
+    from keras.src.layers.convolutional.base_separable_conv import BaseSeparableConv
+
+    kinds = BaseConv | BaseDepthwiseConv | BaseSeparableConv
+    return any(isinstance(layer, kinds) for layer in model._flatten_layers())
 
 
 def kernels_of_layer(layer: Any) -> list[tuple[Any, tuple[int, ...]]]:

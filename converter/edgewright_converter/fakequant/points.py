@@ -33,12 +33,12 @@ class Point:
     """
 
     def __init__(
-        self, places: "Places", layer: str, role: str, fixed: str | None = None, table: Kernel | None = None
+        self, places: "Places", layer: str, role: str, bits: int, fixed: str | None, table: Kernel | None
     ) -> None:
         import tensorflow as tf
 
         self.places, self.layer, self.role, self.fixed, self.table = places, layer, role, fixed, table
-        self.bits = places.activation_bits
+        self.bits = bits
         low, high = FIXED[fixed] if fixed else (0.0, 1.0)
         if fixed and self.bits == 16:
             low, high = -1.0, 32767 / 32768
@@ -73,12 +73,13 @@ Tap = Callable[[Point, Any, Any], None]
 class Places:
     """All places of one model, by layer.
 
-    on: whether numbers are rounded; only: in this layer alone; part: "weights" or "activations" alone; snapped: the
+    normalization_bits: of what normalizations give. on: whether numbers are rounded; only: in this layer alone; part: "weights" or "activations" alone; snapped: the
     weights lie on their grids already. tap: called with each point and its numbers, before and after rounding, in eager
     mode. deferred: layers whose output is rounded by the one that follows.
     """
 
     activation_bits: int
+    normalization_bits: int
     on: bool = False
     only: str | None = None
     snapped: bool = False
@@ -97,8 +98,10 @@ class Places:
     def kernels_of(self, layer: str) -> list[Kernel]:
         return [kernel for kernel in self.kernels if kernel.layer == layer]
 
-    def point(self, layer: str, role: str, fixed: str | None = None, table: Kernel | None = None) -> Point:
-        point = Point(self, layer, role, fixed, table)
+    def point(
+        self, layer: str, role: str, fixed: str | None = None, table: Kernel | None = None, bits: int | None = None
+    ) -> Point:
+        point = Point(self, layer, role, self.activation_bits if bits is None else bits, fixed, table)
         self.points.setdefault(layer, []).append(point)
         return point
 

@@ -40,7 +40,8 @@ def lstm_cell(places: Places, cell: Any, name: str) -> Call:
         both = from_input(_project(inputs, cell.kernel, cell.bias if cell.use_bias else None))
         z = gates(both + from_state(ops.matmul(state, cell.recurrent_kernel)))
         i, f, g, o = _split(z, 4, carried)
-        carried = carry(kept(open_gate(f) * carried) + new(open_gate(i) * candidate(g)))
+        fresh = new(open_gate(i) * candidate(g))
+        carried = carry(fresh if _is_zero(carried) else kept(open_gate(f) * carried) + fresh)
         result = output(open_gate(o) * squashed(carried))
         return result, [result, carried]
 
@@ -70,13 +71,16 @@ def gru_cell(places: Places, cell: Any, name: str) -> Call:
         if cell.reset_after:
             h_z, h_r, h_h = _split(from_state(_project(state, cell.recurrent_kernel, state_bias)), 3, before)
             z, r = open_gate(gates(x_z + h_z)), open_gate(gates(x_r + h_r))
-            past = reset(r * h_h)
+            past = None if _is_zero(before) and state_bias is None else reset(r * h_h)
         else:
             h_z, h_r = _split(from_state(ops.matmul(state, cell.recurrent_kernel[:, : 2 * units])), 2, before)
             z, r = open_gate(gates(x_z + h_z)), open_gate(gates(x_r + h_r))
-            past = from_state(ops.matmul(reset(r * state), cell.recurrent_kernel[:, 2 * units :]))
-        proposal = candidate(proposed(x_h + past))
-        result = output(old(z * before) + fresh(share(1 - z) * proposal))
+            past = None
+            if not _is_zero(before):
+                past = from_state(ops.matmul(reset(r * state), cell.recurrent_kernel[:, 2 * units :]))
+        proposal = candidate(proposed(x_h if past is None else x_h + past))
+        new = fresh(share(1 - z) * proposal)
+        result = output(new if _is_zero(before) else old(z * before) + new)
         return result, [result] if isinstance(states, list | tuple) else result
 
     return call
@@ -127,11 +131,19 @@ def _dropped(cell: Any, inputs: Any, state: Any, training: bool) -> tuple[Any, A
 def _split(x: Any, count: int, first_state: Any) -> Any:
     """Slices where the state is zero, since one of the parts is not used there (see plain.py)."""
     import keras
-    import tensorflow as tf
 
     from ..plain import slices
 
-    state = None if first_state is None else tf.get_static_value(first_state)
-    if state is not None and not state.any():
+    if first_state is not None and _is_zero(first_state):
         return slices(x, count, -1)
     return keras.ops.split(x, count, axis=-1)
+
+
+def _is_zero(state: Any) -> bool:
+    """Whether this is the first of the steps that are written out: what is multiplied by it falls away."""
+    import tensorflow as tf
+
+    if hasattr(state, "numpy"):  # in eager mode every step is computed alike
+        return False
+    value = tf.get_static_value(state)
+    return value is not None and not value.any()

@@ -1,16 +1,22 @@
 """Weights in integers, activations in floats: the form for a CPU without calibration, and between integer regions.
 
-FULLY_CONNECTED, CONV_2D and DEPTHWISE_CONV_2D take int8 weights beside a float input, which their kernels quantize on the
-fly, row by row. Every other large constant, an embedding above all, is stored in integers and dequantized: rows of a GATHER
-after they were gathered, the rest where it is read.
+FULLY_CONNECTED, CONV_2D and DEPTHWISE_CONV_2D take int8 weights beside a float input, which their kernels quantize on
+the fly, row by row. Every other large constant, an embedding above all, is stored in integers and dequantized: rows of
+a GATHER after they were gathered, the rest where it is read.
+
+4 bits: FULLY_CONNECTED; an EMBEDDING_LOOKUP in place of the GATHER, from 2.18 on; the rest stays at 8.
 """
 
 from collections.abc import Callable
 
+import numpy as np
+
 from .graph import Graph, Op, Tensor
+from .ops import dequantize, reshape
 from .weights import quantized
 
 _HYBRID = {"FULLY_CONNECTED": 0, "CONV_2D": 0, "DEPTHWISE_CONV_2D": 3}  # and the axis of the output channels
+_LOOKS_UP_INT4 = (2, 18)
 _WORTHWHILE = 1024  # numbers; tf.lite leaves smaller constants alone, too
 
 
@@ -27,7 +33,8 @@ def quantize_weights(graph: Graph, bits: Callable[[Op], int], runtime: tuple[int
             if op.kind in _HYBRID and index == 1:
                 key = (tensor, f"{op.kind} {wanted}")
                 if key not in done:
-                    done[key] = quantized(tensor, wanted, _axis(op, wanted, runtime))
+                    few = wanted if op.kind == "FULLY_CONNECTED" else 8
+                    done[key] = quantized(tensor, few, _axis(op, runtime))
                 op.inputs[1] = done[key]
                 _ask_for_symmetric(op)
             elif op.kind == "GATHER" and index == 0:
@@ -39,7 +46,7 @@ def quantize_weights(graph: Graph, bits: Callable[[Op], int], runtime: tuple[int
                 op.inputs[index] = done[key]
 
 
-def _axis(op: Op, bits: int, runtime: tuple[int, ...]) -> int | None:
+def _axis(op: Op, runtime: tuple[int, ...]) -> int | None:
     # Scales per channel in a dense layer ask for FULLY_CONNECTED version 12, which came with 2.17.
     if op.kind == "FULLY_CONNECTED" and runtime < (2, 17):
         return None
@@ -52,19 +59,35 @@ def _ask_for_symmetric(op: Op) -> None:
 
 
 def _gather_integers(graph: Graph, op: Op, table: Tensor, bits: int, runtime: tuple[int, ...]) -> None:
-    from ai_edge_litert import schema_py_generated as schema
-
+    if bits == 4 and runtime >= _LOOKS_UP_INT4 and _plain_rows(op, table):
+        _look_up(graph, op, table)
+        return
     rows = quantized(table, 8, None)
     gathered = op.output.like(f"{op.output.name}/rows", "int8", rows.grid)
     op.inputs[0] = rows
-    place = graph.ops.index(op)
-    graph.ops.insert(place + 1, Op("DEQUANTIZE", [gathered], [op.output], schema.DequantizeOptionsT()))
+    graph.ops.insert(graph.ops.index(op) + 1, dequantize(gathered, op.output))
     op.outputs = [gathered]
 
 
-def _dequantized(graph: Graph, before: Op, constant: Tensor) -> Tensor:
-    from ai_edge_litert import schema_py_generated as schema
+def _plain_rows(op: Op, table: Tensor) -> bool:
+    whole = op.options.axis == 0 and op.options.batchDims == 0 and len(table.shape) == 2
+    return whole and op.input(1).dtype == "int32" and op.input(1).data is None
 
+
+def _look_up(graph: Graph, op: Op, table: Tensor) -> None:
+    """EMBEDDING_LOOKUP gives float rows of a table of 4 bits with one scale for each row; its ids are a plain list."""
+    ids, count = op.input(1), int(np.prod(op.input(1).shape))
+    listed = Tensor(f"{ids.name}/list", (count,), "int32")
+    rows = Tensor(op.output.name, (count, table.shape[1]), "float32")
+    place = graph.ops.index(op)
+    graph.ops[place : place + 1] = [
+        reshape(ids, listed),
+        Op("EMBEDDING_LOOKUP", [listed, quantized(table, 4, 0)], [rows], None, choice=op.choice),
+        reshape(rows, op.output),
+    ]
+
+
+def _dequantized(graph: Graph, before: Op, constant: Tensor) -> Tensor:
     real = constant.like(f"{constant.name}/real", "float32")
-    graph.ops.insert(graph.ops.index(before), Op("DEQUANTIZE", [constant], [real], schema.DequantizeOptionsT()))
+    graph.ops.insert(graph.ops.index(before), dequantize(constant, real))
     return real

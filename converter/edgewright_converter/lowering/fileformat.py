@@ -1,7 +1,7 @@
 """Between the bytes of a TFLite file and a Model that can be changed.
 
-What is written is as small as the format allows: lists, scales and options that are the same lie in the file once, which
-is what a model of written-out steps consists of; names that nobody asks for are empty.
+What is written is as small as the format allows: lists, scales and options that are the same lie in the file once,
+which is what a model of written-out steps consists of; names that nobody asks for are empty.
 """
 
 from collections.abc import Callable, Hashable
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .graph import DTYPE_CODES, DTYPES, Array, Grid, Graph, Model, Op, Tensor
+from .graph import DTYPE_CODES, DTYPES, Array, Graph, Grid, Model, Op, Tensor
 
 _ALIGNMENT = 16  # the schema's force_align of a buffer's bytes, which the generated classes forget
 _SIGNATURE = "serving_default"

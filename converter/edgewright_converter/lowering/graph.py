@@ -1,8 +1,8 @@
 """A TFLite model as objects that can be changed: read → rewrite → write.
 
 Tensors and operations are compared by identity, and a graph holds operations alone: the tensors, buffers and operator
-codes of the file are collected from them when it is written. So what nobody uses any more is gone by itself, constants of
-the same bytes lie in the file once, and names, metadata and descriptions, which no device reads, are left out.
+codes of the file are collected from them when it is written. So what nobody uses any more is gone by itself, constants
+of the same bytes lie in the file once, and names, metadata and descriptions, which no device reads, are left out.
 
 Reads and writes through the classes that ai-edge-litert generates from schema.fbs. Only the converter's child does.
 """

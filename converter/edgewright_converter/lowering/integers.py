@@ -12,6 +12,7 @@ import numpy as np
 
 from .graph import Array, Graph, Grid, Op, Tensor
 from .kernels import FIXED, INTEGER, JOINS, MOVES, WEIGHTED
+from .ops import dequantize, quantize
 from .ranges import Ranges, activation_grid
 from .weights import quantized
 
@@ -33,8 +34,9 @@ def quantize_graph(
     per_channel: Callable[[Op], bool],
     int8_ends: bool = False,
 ) -> None:
-    """Change a float graph in place. chosen: which operators become integer; bits: of their weights, 8 or 4; per_channel:
-    whether each output channel has a scale; int8_ends: the graph takes and gives int8 where it did floats."""
+    """Change a float graph in place. chosen: which operators become integer; bits: of their weights, 8 or 4;
+    per_channel: whether each output channel has a scale; int8_ends: the graph takes and gives int8 where it did
+    floats."""
     _Quantizer(graph, ranges, chosen, bits, per_channel).run(int8_ends)
 
 
@@ -80,8 +82,8 @@ class _Quantizer:
         self._share_moves()
 
     def _share_applications(self) -> None:
-        """A layer that is applied several times, as in the steps of an RNN, has one grid before it and one behind it: one
-        bias and one set of scales then does for all."""
+        """A layer that is applied several times, as in the steps of an RNN, has one grid before it and one behind it:
+        one bias and one set of scales then does for all."""
         groups: dict[Tensor, list[Op]] = defaultdict(list)
         for op in self.graph.ops:
             if op in self.chosen and op.kind in WEIGHTED:
@@ -183,7 +185,7 @@ class _Quantizer:
         if tensor not in self.integers:
             wanted = grid or self._measured(tensor)
             made = tensor.like(f"{tensor.name}/int8", "int8", wanted)
-            self.ops.append(_quantize_op(tensor, made))
+            self.ops.append(quantize(tensor, made))
             self.integers[tensor] = made
         found = self.integers[tensor]
         if grid is None or grid.same(found.grid):
@@ -194,7 +196,7 @@ class _Quantizer:
         key = (tensor, grid.scale.tobytes() + grid.zero.tobytes())
         if key not in self.borders:
             self.borders[key] = tensor.like(f"{tensor.name}/rescaled", "int8", grid)
-            self.ops.append(_quantize_op(tensor, self.borders[key]))
+            self.ops.append(quantize(tensor, self.borders[key]))
         return self.borders[key]
 
     def _constant(self, tensor: Tensor, grid: Grid | None) -> Tensor:
@@ -215,10 +217,8 @@ class _Quantizer:
             return tensor
         key = (made, b"real")
         if key not in self.borders:
-            from ai_edge_litert import schema_py_generated as schema
-
             self.borders[key] = tensor.like(tensor.name)
-            self.ops.append(Op("DEQUANTIZE", [made], [self.borders[key]], schema.DequantizeOptionsT()))
+            self.ops.append(dequantize(made, self.borders[key]))
         return self.borders[key]
 
     def _is_float(self, tensor: Tensor) -> bool:
@@ -231,9 +231,3 @@ def on_grid(values: Array, grid: Grid) -> Array:
     steps = np.rint(values.astype(np.float64) / float(grid.scale[0])) + int(grid.zero[0])
     integers: Array = np.clip(steps, -128, 127).astype(np.int8)
     return integers
-
-
-def _quantize_op(source: Tensor, made: Tensor) -> Op:
-    from ai_edge_litert import schema_py_generated as schema
-
-    return Op("QUANTIZE", [source], [made], schema.QuantizeOptionsT())

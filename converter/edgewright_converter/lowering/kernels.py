@@ -4,17 +4,63 @@ from .graph import Grid
 
 # The result has a scale of its own.
 FREE = frozenset(
-    "ADD SUB MUL FULLY_CONNECTED CONV_2D DEPTHWISE_CONV_2D MEAN SUM BATCH_MATMUL GELU HARD_SWISH "
-    "LEAKY_RELU PRELU ELU EXP ABS RELU RELU6 RELU_N1_TO_1 SQUARED_DIFFERENCE RSQRT QUANTIZE".split()
+    [
+        "ADD",
+        "SUB",
+        "MUL",
+        "FULLY_CONNECTED",
+        "CONV_2D",
+        "DEPTHWISE_CONV_2D",
+        "MEAN",
+        "SUM",
+        "BATCH_MATMUL",
+        "GELU",
+        "HARD_SWISH",
+        "LEAKY_RELU",
+        "PRELU",
+        "ELU",
+        "EXP",
+        "ABS",
+        "RELU",
+        "RELU6",
+        "RELU_N1_TO_1",
+        "SQUARED_DIFFERENCE",
+        "RSQRT",
+        "QUANTIZE",
+    ]
 )
 # The numbers are moved, not changed: the result has the scale of the first float input.
 MOVES = frozenset(
-    "RESHAPE TRANSPOSE SPLIT SPLIT_V SLICE STRIDED_SLICE UNPACK MAX_POOL_2D AVERAGE_POOL_2D GATHER GATHER_ND EXPAND_DIMS "
-    "SQUEEZE PAD REDUCE_MAX REDUCE_MIN TILE REVERSE_V2 RESIZE_NEAREST_NEIGHBOR RESIZE_BILINEAR SPACE_TO_DEPTH "
-    "DEPTH_TO_SPACE MIRROR_PAD BATCH_TO_SPACE_ND SPACE_TO_BATCH_ND".split()
+    [
+        "RESHAPE",
+        "TRANSPOSE",
+        "SPLIT",
+        "SPLIT_V",
+        "SLICE",
+        "STRIDED_SLICE",
+        "UNPACK",
+        "MAX_POOL_2D",
+        "AVERAGE_POOL_2D",
+        "GATHER",
+        "GATHER_ND",
+        "EXPAND_DIMS",
+        "SQUEEZE",
+        "PAD",
+        "REDUCE_MAX",
+        "REDUCE_MIN",
+        "TILE",
+        "REVERSE_V2",
+        "RESIZE_NEAREST_NEIGHBOR",
+        "RESIZE_BILINEAR",
+        "SPACE_TO_DEPTH",
+        "DEPTH_TO_SPACE",
+        "MIRROR_PAD",
+        "BATCH_TO_SPACE_ND",
+        "SPACE_TO_BATCH_ND",
+    ]
 )
 # Several inputs, which all must have the scale of the result.
-JOINS = frozenset("CONCATENATION PACK MAXIMUM MINIMUM SELECT SELECT_V2 PADV2".split())
+JOINS = frozenset(["CONCATENATION", "PACK", "MAXIMUM", "MINIMUM", "SELECT", "SELECT_V2", "PADV2"])
 # The kernel has one scale built in.
 FIXED = {
     "LOGISTIC": Grid.single(1 / 256, -128),

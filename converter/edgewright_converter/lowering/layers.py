@@ -9,7 +9,8 @@ from .graph import Model, Op
 
 
 class Layers:
-    """names: of the model's layers, () where they are not known. chosen: pattern → kind of numbers, the first fit wins."""
+    """names: of the model's layers, () where they are not known. chosen: pattern → kind of numbers, the first fit
+    wins."""
 
     def __init__(self, names: tuple[str, ...], chosen: Mapping[str, str]) -> None:
         self.names, self.chosen = set(names), dict(chosen)

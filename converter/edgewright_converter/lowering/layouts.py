@@ -7,8 +7,8 @@ int8-fast     convolutions and what lies between them: all int8, if there are sa
 int4          as int8-fast, with 4-bit weights where a kernel has them
 int8          all int8                                                                 int8 where there is a kernel
 
-Why `int8-fast` keeps floats between dense layers: normalizations, softmax and GELU are a dozen small operators whose int8
-forms each rescale, and some have no fast kernel at all; benchmarks/lowering.py measures both.
+Why `int8-fast` keeps floats between dense layers: normalizations, softmax and GELU are a dozen small operators whose
+int8 forms each rescale, and some have no fast kernel at all; benchmarks/lowering.py measures both.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -30,8 +30,31 @@ from .versions import set_versions
 _SEEDS = frozenset(("CONV_2D", "DEPTHWISE_CONV_2D"))
 # What an int8 region around convolutions takes in: the same speed or better in int8, and no border inside.
 _BETWEEN = frozenset(
-    "ADD MUL CONCATENATION PAD MAX_POOL_2D AVERAGE_POOL_2D MEAN RELU RELU6 RESHAPE EXPAND_DIMS SQUEEZE TRANSPOSE GATHER "
-    "REDUCE_MAX HARD_SWISH LOGISTIC RESIZE_NEAREST_NEIGHBOR RESIZE_BILINEAR STRIDED_SLICE SLICE FULLY_CONNECTED SOFTMAX".split()
+    [
+        "ADD",
+        "MUL",
+        "CONCATENATION",
+        "PAD",
+        "MAX_POOL_2D",
+        "AVERAGE_POOL_2D",
+        "MEAN",
+        "RELU",
+        "RELU6",
+        "RESHAPE",
+        "EXPAND_DIMS",
+        "SQUEEZE",
+        "TRANSPOSE",
+        "GATHER",
+        "REDUCE_MAX",
+        "HARD_SWISH",
+        "LOGISTIC",
+        "RESIZE_NEAREST_NEIGHBOR",
+        "RESIZE_BILINEAR",
+        "STRIDED_SLICE",
+        "SLICE",
+        "FULLY_CONNECTED",
+        "SOFTMAX",
+    ]
 )
 _BITS = {"float32": 32, "int8": 8, "int4": 4}
 

@@ -3,12 +3,14 @@
 The contract with the training: what arrives here is a frozen graph in which each activation whose range is settled goes
 through a FakeQuantWithMinMaxVars node with constant min and max, and each kernel is a float constant on its symmetric
 grid, per output channel or per tensor, with max|w| on the grid's end. Then
-- in `int8`, each such activation lies on exactly that grid: scale = (max - min) / 255, the zero nudged to a whole number
-  as TensorFlow's kernel does it; kernels come out as the integers that the training saw; what has no node is measured;
-- where an operator stays float, or its input is quantized on the fly (`int8-fast`, `dynamic-int8`), the nodes are dropped.
+- in `int8`, each such activation lies on exactly that grid: scale = (max - min) / 255, the zero nudged to a whole
+  number as TensorFlow's kernel does it; kernels come out as the integers that the training saw; what has no node is
+  measured;
+- where an operator stays float, or its input is quantized on the fly (`int8-fast`, `dynamic-int8`), the nodes are
+  dropped.
 
-TensorFlow's converter would turn the nodes into uint8 operators and move them around. So each is replaced by an operator
-that it passes through untouched, numbered by a constant, and taken out of the flatbuffer afterwards.
+TensorFlow's converter would turn the nodes into uint8 operators and move them around. So each is replaced by an
+operator that it passes through untouched, numbered by a constant, and taken out of the flatbuffer afterwards.
 """
 
 from typing import Any

@@ -5,17 +5,16 @@ from typing import Any
 import numpy as np
 
 from .graph import Graph, Op, Tensor
+from .ops import options
 from .ranges import Ranges
 
 
 def saturate_masks(graph: Graph, ranges: Ranges) -> None:
     """select(mask, scores, fill) with a constant mask → scores + (0 where the mask holds, else -span).
 
-    The range of the result goes from the smallest fill to the largest score; adding minus its span ends below it, where int8
-    saturates at the lowest step, which is the fill.
+    The range of the result goes from the smallest fill to the largest score; adding minus its span ends below it,
+    where int8 saturates at the lowest step, which is the fill.
     """
-    from ai_edge_litert import schema_py_generated as schema
-
     makers = graph.makers()
     for op in list(graph.ops):
         mask = op.data(0) if op.kind in ("SELECT", "SELECT_V2") else None
@@ -26,8 +25,8 @@ def saturate_masks(graph: Graph, ranges: Ranges) -> None:
             continue
         low, high = ranges[op.output]
         shift = np.where(mask, 0.0, low - high).astype(np.float32)
-        options = schema.AddOptionsT()
-        added = Op("ADD", [scores, Tensor.constant("mask", shift)], op.outputs, options, choice=op.choice)
+        constant = Tensor.constant("mask", shift)
+        added = Op("ADD", [scores, constant], op.outputs, options("Add"), choice=op.choice)
         graph.ops[graph.ops.index(op)] = added
     graph.prune()
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from .graph import Graph, Op, Tensor
+from .ops import options, reshape, split, transpose
 
 _SHARED_STEPS = ("RESHAPE", "TRANSPOSE")
 
@@ -176,14 +177,10 @@ def _turn_operand(graph: Graph, op: Op, side: int, flag: str) -> None:
 
 
 def _transpose(graph: Graph, before: Op, source: Tensor, order: tuple[int, ...], like: Tensor | None = None) -> Tensor:
-    from ai_edge_litert import schema_py_generated as schema
-
     shape = tuple(source.shape[axis] for axis in order)
     name = source.name if like is None else like.name
     output = Tensor(name, shape, source.dtype, range=None if like is None else like.range)
-    permutation = Tensor.constant("order", np.array(order, np.int32))
-    made = Op("TRANSPOSE", [source, permutation], [output], schema.TransposeOptionsT())
-    graph.ops.insert(graph.ops.index(before), made)
+    graph.ops.insert(graph.ops.index(before), transpose(source, output, order))
     return output
 
 
@@ -198,8 +195,6 @@ def _swapped(order: Any) -> tuple[int, ...]:
 
 
 def hoist_over_steps(graph: Graph) -> None:
-    from ai_edge_litert import schema_py_generated as schema
-
     users = graph.users()
     for unpack in [op for op in graph.ops if op.kind == "UNPACK" and op.options.axis == 0]:
         groups: dict[Any, list[Op]] = defaultdict(list)
@@ -217,8 +212,7 @@ def hoist_over_steps(graph: Graph) -> None:
             first = steps[0]
             width = first.output.shape[-1]
             whole = Tensor(first.output.name, (*source.shape[:-1], width), "float32", range=first.output.range)
-            options = schema.FullyConnectedOptionsT()
-            options.fusedActivationFunction, options.keepNumDims = first.options.fusedActivationFunction, True
+            made = options("FullyConnected", fusedActivationFunction=_activation(first), keepNumDims=True)
             place = graph.ops.index(unpack)
             numbers = {output: number for number, output in enumerate(unpack.outputs)}
             outputs = [
@@ -228,7 +222,7 @@ def hoist_over_steps(graph: Graph) -> None:
                 outputs[numbers[dense.input(0)]] = dense.output
                 graph.ops.remove(dense)
             graph.ops[place:place] = [
-                Op("FULLY_CONNECTED", [source, *first.inputs[1:]], [whole], options, choice=first.choice),
+                Op("FULLY_CONNECTED", [source, *first.inputs[1:]], [whole], made, choice=first.choice),
                 Op("UNPACK", [whole], outputs, unpack.options),
             ]
 
@@ -250,7 +244,7 @@ def split_before_steps(graph: Graph) -> None:
             Tensor(f"{source.name}/{n}", (*source.shape[:-1], shape[-1]), "float32", range=source.range)
             for n in range(count)
         ]
-        made = [_split(source, len(source.shape) - 1, parts)]
+        made = [split(source, len(source.shape) - 1, parts)]
         for number, part in enumerate(parts):
             ends = [
                 splits[step].outputs[number] if step in splits else Tensor(step.name, shape, "float32")
@@ -299,15 +293,12 @@ def _merge(graph: Graph, group: list[Op]) -> None:
     shared = _shared_heads(graph, group)
     if shared is not None:
         axis, ends, more = shared
-        value = joined
         for op, shape in more:
             value = Tensor(op.output.name, shape, "float32", range=joined.range)
-            argument = shape if op.kind == "RESHAPE" else op.data(1)
-            steps.append(
-                Op(op.kind, [steps[-1].output, Tensor.constant(op.kind, np.array(argument, np.int32))], [value], None)
-            )
-            steps[-1].options = _options_of(op, shape)
-    steps.append(_split(steps[-1].output, axis, ends))
+            before = steps[-1].output
+            turned = op.kind == "TRANSPOSE"
+            steps.append(transpose(before, value, tuple(op.constant(1))) if turned else reshape(before, value))
+    steps.append(split(steps[-1].output, axis, ends))
     gone = set(group)
     graph.ops[place:place] = steps
     made = set(steps)
@@ -348,24 +339,6 @@ def _shared_heads(graph: Graph, group: list[Op]) -> tuple[int, list[Tensor], lis
     wide = (*shape[:-2], shape[-2] * len(group), shape[-1])
     turned = tuple(wide[axis] for axis in order)
     return 1, [t.output for _, t in chains], [(reshape, wide), (turn, turned)]
-
-
-def _options_of(op: Op, shape: tuple[int, ...]) -> Any:
-    from ai_edge_litert import schema_py_generated as schema
-
-    if op.kind == "RESHAPE":
-        options = schema.ReshapeOptionsT()
-        options.newShape = list(shape)
-        return options
-    return schema.TransposeOptionsT()
-
-
-def _split(value: Tensor, axis: int, outputs: list[Tensor]) -> Op:
-    from ai_edge_litert import schema_py_generated as schema
-
-    options = schema.SplitOptionsT()
-    options.numSplits = len(outputs)
-    return Op("SPLIT", [Tensor.constant("axis", np.array(axis, np.int32)), value], outputs, options)
 
 
 def _constant_and_value(op: Op) -> tuple[Tensor | None, Tensor | None]:

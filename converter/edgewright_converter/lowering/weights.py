@@ -1,8 +1,8 @@
 """Constants in 8 or 4 bits: symmetric grids, by tensor or by channel.
 
-scale = max|w| / limit, limit 127 (8 bits) or 7 (4 bits); integers = round(w / scale). The lowest integer, -128 or -8, is
-left out, as LiteRT's specification of int8 weights asks. Weights that lie on such a grid already, because a training has
-put them there, come out as the same integers.
+scale = max|w| / limit, limit 127 (8 bits) or 7 (4 bits); integers = round(w / scale). The lowest integer, -128 or -8,
+is left out, as LiteRT's specification of int8 weights asks. Weights that lie on such a grid already, because a
+training has put them there, come out as the same integers.
 """
 
 import numpy as np

@@ -13,9 +13,7 @@ import numpy as np
 
 from ..fakequant.observers import OBSERVERS
 from ..outcome import Outcome
-from ..targets import Target, version_key
 from .base import Context, Samples
-from .quantize import Quantize
 from .training import TrainingOptions, train
 
 _MEASUREMENTS = 4  # of the ranges, before they stand still
@@ -51,15 +49,16 @@ class Qat(TrainingOptions):
 
     def apply(self, model: Any, context: Context) -> tuple[Any, Outcome]:
         from ..fakequant import report
-        from ..fakequant.attach import attach, feed
+        from ..fakequant.attach import Settings, attach, feed
+        from ..fakequant.layers import has_convolutions
 
         before = context.score(model)
         pack, weight_bytes = context.interface.pack, context.interface.weight_bytes
         batches = [pack(list(x)) for x in _some(context.train, context)]
-        weight_bits, activation_bits = self.bits(context.quantize)
-        attached = attach(
-            model, batches[0], _settings(weight_bits, activation_bits, self.leave, context.quantize, context.target)
-        )
+        weight_bits, activation_bits = self.bits(context.quantize.mode, has_convolutions(model))
+        # The Edge TPU's compiler asks for one scale in a dense layer.
+        settings = Settings(weight_bits, activation_bits, self.leave, per_tensor=context.target.edgetpu)
+        attached = attach(model, batches[0], settings)
         context.undo.callback(attached.detach)
         places = attached.places
         measure = feed(model, batches)
@@ -90,20 +89,15 @@ class Qat(TrainingOptions):
         )
         return model, outcome
 
-    def bits(self, quantize: Quantize) -> tuple[int, int]:
-        """Of weights and activations; 0 where the mode keeps activations in float."""
-        weights = self.weights or (4 if quantize.mode == "int4" else 8)
-        return weights, 0 if not quantize.needs_data else 16 if quantize.mode == "int16x8" else 8
+    def bits(self, mode: str, convolutions: bool) -> tuple[int, int]:
+        """Of weights and activations; 0 where the mode keeps activations in float, or rounds them on the fly.
 
-
-def _settings(
-    weight_bits: int, activation_bits: int, leave: tuple[str, ...], quantize: Quantize, target: Target
-) -> Any:
-    from ..fakequant.attach import Settings
-
-    # Before 2.17, kernels of dense layers read the first scale alone.
-    per_tensor = version_key(target.runtime) < (2, 17)
-    return Settings(weight_bits, activation_bits, leave, per_tensor)
+        int8-fast and int4 have integers between convolutions alone.
+        """
+        weights = self.weights or (4 if mode == "int4" else 8)
+        if mode in ("int8", "int16x8"):
+            return weights, 8 if mode == "int8" else 16
+        return weights, 8 if convolutions and mode in ("int8-fast", "int4") else 0
 
 
 def _some(samples: Samples, context: Context, count: int = _BATCHES, batch: int = _BATCH) -> list[tuple[Any, ...]]:

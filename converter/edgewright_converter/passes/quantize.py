@@ -4,8 +4,8 @@ mode           weights   activations   needs data
 float32        float32   float32       no
 float16        float16   float32       no
 dynamic-int8   int8      float32       no      activations are quantized on the fly, inside each operator
-int8-fast      int8      mixed         better  the quickest mix for a CPU: convolutions in int8, floats between dense layers
-int4           int4      mixed         better  as int8-fast
+int8-fast      int8      mixed         better  the quickest mix for a CPU: convolutions in int8, floats between dense
+layers int4           int4      mixed         better  as int8-fast
 int8           int8      int8          yes     every operator; scales come from running the data through the model
 int16x8        int8      int16         yes
 """
@@ -28,8 +28,8 @@ _HOPELESS = 1e6  # one step of such a scale is more than any sensible activation
 class Quantize:
     """mode: see above. border: the dtype of the model's float inputs and outputs; token ids stay int32 either way.
 
-    layers: the weights' kind of single layers, {"attention_*": "float32"}: a layer's name, its path ("block/dense"), or a
-    pattern of either; the first that fits counts. float32 leaves the layer's activations float, too.
+    layers: the weights' kind of single layers, {"attention_*": "float32"}: a layer's name, its path ("block/dense"),
+    or a pattern of either; the first that fits counts. float32 leaves the layer's activations float, too.
     """
 
     use: ClassVar[str] = "quantize"

@@ -1,12 +1,11 @@
 """``edgewright convert``: a Keras model to a bundle."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
-from .common import json_option, print_json, progress_bar
+from .common import json_option, print_json, progress_bar, stdout
 
 
 def _complete_recipes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -33,21 +32,6 @@ def _shapes(ctx: click.Context, param: click.Parameter, values: tuple[str, ...])
         if not equals or not name or min(shapes[name]) < 1:
             raise click.BadParameter(f"{value!r} is not NAME=SIZE or NAME=SIZE,SIZE,… with sizes from 1.")
     return shapes
-
-
-def _costs(outcome: Any) -> list[str]:
-    """What a pass changed besides the bytes, where that was measured."""
-    found = []
-    for noun, before, after in (
-        ("parameters", outcome.parameters_before, outcome.parameters_after),
-        ("multiply-adds", outcome.macs_before, outcome.macs_after),
-        ("µs on this machine (float32)", outcome.latency_us_before, outcome.latency_us_after),
-    ):
-        if before is not None and after is not None and before != after:
-            found.append(f"{noun} {before:,.0f} → {after:,.0f}")
-    if outcome.rolled_back:
-        found.append(f"taken back: {outcome.rolled_back}")
-    return found
 
 
 @click.command(
@@ -134,13 +118,10 @@ def convert(
             manifest=conversion.manifest.to_document(),
         )
         return
+    from .tables import outcome_parts
+
     size_bytes = conversion.path.stat().st_size
     click.echo(f"{conversion.path}: {size_bytes:,} bytes, differs from Keras by {conversion.difference:.2g}")
     for outcome in conversion.outcomes:
-        click.echo(f"  {outcome.use}: weights {outcome.weight_bytes_before:,} → {outcome.weight_bytes_after:,} bytes")
-        if outcome.accuracy_before is not None and outcome.accuracy_after is not None:
-            click.echo(f"  accuracy {outcome.accuracy_before:.4f} → {outcome.accuracy_after:.4f}")
-        for line in _costs(outcome):
-            click.echo(f"  {line}")
-        for skipped in outcome.skipped:
-            click.echo(f"  {skipped.what} left alone: {skipped.reason}")
+        for part in outcome_parts(outcome):
+            stdout().print(part)

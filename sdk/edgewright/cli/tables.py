@@ -13,6 +13,7 @@ from edgewright_runtime.result import BenchResult
 if TYPE_CHECKING:
     from edgewright.inspect import Inspection
     from edgewright_converter.flatbuffer import Flatbuffer, Tensor
+    from edgewright_converter.outcome import Outcome
 
 
 def bench_table(results: Sequence[BenchResult]) -> Table:
@@ -29,6 +30,7 @@ def inspection(report: "Inspection", tensors: bool) -> Iterator[RenderableType]:
     """What ``inspect`` shows, part by part."""
     if report.bundle is not None:
         yield _bundle(report)
+        yield from _outcomes(report)
     for name, flatbuffer in report.flatbuffers.items():
         yield Text(f"\n{name}", "bold")
         yield _ends(flatbuffer)
@@ -48,6 +50,50 @@ def inspection(report: "Inspection", tensors: bool) -> Iterator[RenderableType]:
             for tensor in flatbuffer.tensors:
                 table.add_row(Text(tensor.name), Text(_type(tensor)), f"{tensor.size_bytes:,}", str(len(tensor.scales)))
             yield table
+
+
+def outcome_parts(outcome: "Outcome") -> Iterator[RenderableType]:
+    """What one pass did: bytes, accuracy, its table of layers, where the error comes from, what was left alone."""
+    before, after = outcome.weight_bytes_before, outcome.weight_bytes_after
+    yield Text(f"  {outcome.use}: weights {f'{before:,} → {after:,}' if before != after else f'{after:,}'} bytes")
+    if outcome.accuracy_before is not None and outcome.accuracy_after is not None:
+        yield Text(f"  accuracy {outcome.accuracy_before:.4f} → {outcome.accuracy_after:.4f}")
+    if outcome.loss_before is not None and outcome.loss_after is not None:
+        yield Text(f"  cross-entropy {outcome.loss_before:.4f} → {outcome.loss_after:.4f}")
+    for noun, was, now in (
+        ("parameters", outcome.parameters_before, outcome.parameters_after),
+        ("multiply-adds", outcome.macs_before, outcome.macs_after),
+        ("µs on this machine, in float32", outcome.latency_us_before, outcome.latency_us_after),
+    ):
+        if was is not None and now is not None and was != now:
+            yield Text(f"  {noun} {was:,.0f} → {now:,.0f}")
+    if outcome.rolled_back:
+        yield Text(f"  taken back: {outcome.rolled_back}")
+    if outcome.layers:
+        table = _table(["  layer", "kind"], ["weights", "activations", "range", "SQNR dB", "alone dB"])
+        for row in outcome.layers:
+            ends = None if row.low is None or row.high is None else f"{row.low:.4g} … {row.high:.4g}"
+            bits = [f"int{b}" if b else None for b in (row.weight_bits, row.activation_bits)]
+            decibels = [None if db is None else f"{db:.1f}" for db in (row.sqnr_db, row.alone_db)]
+            table.add_row(Text(f"  {row.name}"), Text(row.kind), *(cell or "" for cell in (*bits, ends, *decibels)))
+        yield table
+    for sentence in outcome.hints:
+        yield Text(f"  {sentence}")
+    for skipped in outcome.skipped:
+        yield Text(f"  {skipped.what} left alone: {skipped.reason}")
+
+
+def _outcomes(report: "Inspection") -> Iterator[RenderableType]:
+    """Of the passes that made a bundle."""
+    from edgewright_converter.outcome import Outcome
+
+    assert report.bundle is not None
+    for document in report.bundle.manifest.provenance.get("outcomes", ()):
+        try:
+            parts = list(outcome_parts(Outcome.from_dict(document)))
+        except (AttributeError, KeyError, TypeError, ValueError):
+            parts = [Text("  the outcome of a pass, in a form that this version does not know", "dim")]
+        yield from parts
 
 
 def _bundle(report: "Inspection") -> RenderableType:

@@ -101,6 +101,34 @@ def test_the_file_is_the_name_where_none_is_given(tmp_path: Path) -> None:
     assert Recipe.load(path).name == "garden"
 
 
+def test_options_of_a_training_pass_are_read_and_checked() -> None:
+    text = """
+[[passes]]
+use = "qat"
+epochs = 3
+learning_rate = 1e-4
+leave = ["classes", "block_0/*"]
+[[passes]]
+use = "quantize"
+mode = "int4"
+"""
+    recipe = parse_recipe(text, "a.toml")
+    (qat,) = recipe.model_passes
+    assert qat == PASSES["qat"](epochs=3, learning_rate=1e-4, leave=("classes", "block_0/*"))
+    assert recipe.needs_data
+    for wrong, says in [
+        ("leave = 3", "a.toml:6: leave must be a list of strings, not 3"),
+        ('observer = "mean"', "a.toml:6: observer must be one of moving-average, percentile, mse"),
+        ("weights = 5", "a.toml:6: weights must be 4 or 8 bits, not 5"),
+        ("frozen_epochs = -1", "a.toml:6: frozen_epochs must be 0 or more"),
+    ]:
+        with pytest.raises(RecipeError) as caught:
+            parse_recipe(text.replace('leave = ["classes", "block_0/*"]', wrong), "a.toml")
+        assert str(caught.value).startswith(says)
+    with pytest.raises(RecipeError, match="'qat' cannot follow 'quantize'"):
+        parse_recipe('[[passes]]\nuse = "quantize"\nmode = "int8"\n[[passes]]\nuse = "qat"', "b.toml")
+
+
 def test_unknown_names_and_files(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="did you mean 'int8'"):
         Recipe.load("int9")

@@ -90,7 +90,7 @@ def test_each_settled_range_and_kernel_is_kept(trained: Any) -> None:
         assert any(activation_grid(low, high).same(grid) for grid in grids), (low, high)
     kernels = [op.constant(1) for op in model.main.ops if op.kind == "FULLY_CONNECTED"]
     for found, kernel in zip(kernels, trained[2][1:], strict=True):
-        assert (found.T == to_integers(kernel, symmetric_scale(kernel, 8, 1), 8, 1)).all()
+        assert (to_integers(kernel, symmetric_scale(kernel, 8, 1), 8, 1) == found.T).all()
         assert np.abs(found).max(axis=1).tolist() == [127] * len(found)
     assert not [op for op in model.main.ops if op.kind == "CUSTOM"]
 

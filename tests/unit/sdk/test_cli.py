@@ -205,6 +205,20 @@ def test_inspect_shows_what_is_inside(bundle: Path) -> None:
     assert json.loads(_run("inspect", bundle, "--json").stdout)["kind"] == "inspect"
 
 
+def test_inspect_shows_what_the_passes_did(tmp_path: Path) -> None:
+    from edgewright_converter.outcome import LayerOutcome, Outcome, Skipped
+
+    layer = LayerOutcome("block/[dense]", "Dense", 8, 8, -1.5, 2.0, 38.26, 21.04)
+    hint = "block/[dense] moves the output by 21.0 dB, most by its weights: train longer (epochs)."
+    outcome = Outcome("qat", {}, 400, 400, 0.5, 0.75, (Skipped("own", "not known"),), 1.0, 0.5, (layer,), (hint,))
+    made = {"outcomes": [outcome.to_dict(), {"use": "of another version"}]}
+    shown = _run("inspect", tiny_bundle(tmp_path / "a.ewb", provenance=made)).stdout
+    for text in ("qat: weights 400 bytes", "0.5000 → 0.7500", "1.0000 → 0.5000", "-1.5 … 2", "38.3", hint, "not known"):
+        assert text in shown
+    assert "block/[dense]  Dense" in shown
+    assert "in a form that this version does not know" in shown
+
+
 def test_setup_says_what_it_changed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     add_device(Device("kitchen", f"local:{tmp_path / 'kitchen'}"))
     result = CliRunner().invoke(cli, ["device", "setup", "kitchen", "--engine", "none"])

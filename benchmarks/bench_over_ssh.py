@@ -27,7 +27,8 @@ from edgewright.transports import LocalTransport
 from edgewright.transports.host_keys import HostKeys
 from edgewright.transports.ssh_address import SshAddress
 from edgewright_runtime.bundle import Bundle
-from edgewright_runtime.result import BenchResult, percentile
+from edgewright_runtime.quantiles import percentile
+from edgewright_runtime.result import BenchResult
 
 LIMIT = 0.03
 CLI = [sys.executable, "-c", "from edgewright.cli import main; main()"]

@@ -15,7 +15,7 @@ from .lowering.layouts import lay_out
 from .lowering.markers import Range, mark_ranges
 from .outcome import Skipped
 from .passes.quantize import Quantize, left_float, refuse_broken_scales
-from .targets import Target, version_key
+from .targets import Target
 
 _BY_TENSORFLOW = ("float16", "int16x8")
 _MISLOWERED = {"FFT"}  # the converter makes an RFFT2D of it, whose result has another shape

@@ -15,7 +15,8 @@ from edgewright_converter.targets import Target
 from edgewright_runtime.bundle import Bundle
 from edgewright_runtime.disk import replacing
 from edgewright_runtime.facts import board_facts
-from edgewright_runtime.result import BenchResult, percentile
+from edgewright_runtime.quantiles import percentile
+from edgewright_runtime.result import BenchResult
 
 from .errors import EdgewrightError
 from .folders import make_folder, user_folder

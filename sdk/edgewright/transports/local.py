@@ -7,8 +7,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryFile
 from typing import IO
@@ -52,15 +52,17 @@ class LocalTransport:
         with storage_errors(f"use {self.folder}"), TemporaryFile() as stdin, TemporaryFile() as stdout:
             stdin.write(input)
             stdin.seek(0)
+            process = None
             try:
-                process = self._start(argv, stdin, stdout)
-            except FileNotFoundError:
-                return Completed(PROGRAM_NOT_FOUND, b"", f"{argv[0]}: not found".encode())
-            except PermissionError:
-                return Completed(PROGRAM_NOT_EXECUTABLE, b"", f"{argv[0]}: permission denied".encode())
-            except ValueError as error:
-                raise InputError(f"Cannot pass this text to the device ({error}): remove that character.") from error
-            try:
+                try:
+                    with _uninterrupted():
+                        process = self._start(argv, stdin, stdout)
+                except FileNotFoundError:
+                    return Completed(PROGRAM_NOT_FOUND, b"", f"{argv[0]}: not found".encode())
+                except PermissionError:
+                    return Completed(PROGRAM_NOT_EXECUTABLE, b"", f"{argv[0]}: permission denied".encode())
+                except ValueError as error:
+                    raise InputError(f"Cannot pass this text to the device ({error}): remove that character.") from error
                 stderr = _read_lines(process, deadline, on_stderr_line)
                 process.wait(max(0.0, deadline - time.monotonic()))
             except (TimeoutError, subprocess.TimeoutExpired):
@@ -69,7 +71,8 @@ class LocalTransport:
                     "see whether the device is busy, then try again."
                 ) from None
             finally:
-                self._end(process)
+                if process is not None:
+                    self._end(process)
             stdout.seek(0)
             code = process.returncode
             return Completed(code if code >= 0 else KILLED - code, stdout.read(), stderr)
@@ -125,6 +128,26 @@ class LocalTransport:
             process.wait()
         if process.stderr is not None:
             process.stderr.close()
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait while a program is being started: in between nobody would know what to end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    waiting: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
+    for number in handlers:
+        signal.signal(number, lambda number, frame: waiting.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in dict.fromkeys(waiting):
+            signal.raise_signal(number)
 
 
 def _read_lines(process: "subprocess.Popen[bytes]", deadline: float, on_line: Callable[[bytes], None] | None) -> bytes:

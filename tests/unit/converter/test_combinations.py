@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from unit.models import tiny_model, wide_model
 
 from edgewright_converter.checkpoint_key import keys_of
 from edgewright_converter.cost import macs_of
@@ -21,7 +22,6 @@ from edgewright_converter.passes.training import TrainingOptions
 from edgewright_converter.recipe import Budgets, Recipe, parse_recipe
 from edgewright_converter.targets import get_target
 from edgewright_runtime.errors import InputError
-from unit.models import tiny_model, wide_model
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,12 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pytest
 
@@ -155,6 +157,23 @@ def test_after_ctrl_c_no_process_is_left(tmp_path: Path) -> None:
             ["sh", "-c", "echo $$ > pid; echo x >&2; sleep 60"], timeout_s=60, on_stderr_line=interrupt
         )
     _assert_gone(int((tmp_path / "device" / "pid").read_text()))
+
+
+def test_ctrl_c_while_a_program_is_being_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    started: list[int] = []
+
+    class Interrupted(subprocess.Popen):  # type: ignore[type-arg]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            started.append(self.pid)
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)  # Python calls the handler here
+
+    monkeypatch.setattr("edgewright.transports.local.subprocess.Popen", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        _local(tmp_path).run(["sleep", "60"], timeout_s=60)
+    _assert_gone(started[0])
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_program_ended_by_a_signal_returns_as_in_a_shell(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from ..targets import Target, version_key
 from .dynamic import quantize_weights
 from .graph import Array, Graph, Model, Op
 from .integers import quantize_graph, supported
-from .kernels import WEIGHTED, kinds
+from .kernels import MOVES, WEIGHTED, kinds
 from .layers import Layers
 from .markers import Range, take_ranges
 from .masks import saturate_masks
@@ -94,7 +94,7 @@ def lay_out(
         quantize_weights(graph, bits, runtime, stored)
         graph.prune()
         set_versions(graph)
-    return (*skipped, *_left_float(model.main, quantize.mode, layers))
+    return (*skipped, *_left_float(model.main, quantize.mode, layers, runtime))
 
 
 def _region(graph: Graph, mode: str, bits: Callable[[Op], int], runtime: tuple[int, ...]) -> set[Op]:
@@ -119,18 +119,27 @@ def _region(graph: Graph, mode: str, bits: Callable[[Op], int], runtime: tuple[i
     return region
 
 
-def _left_float(graph: Graph, mode: str, layers: Layers) -> tuple[Skipped, ...]:
-    """What still computes in float32, by layer."""
+def _left_float(graph: Graph, mode: str, layers: Layers, runtime: tuple[int, ...]) -> tuple[Skipped, ...]:
+    """What still computes in float32, alike layers together; () in dynamic-int8, which promises nothing else."""
+    if mode == "dynamic-int8":
+        return ()
     found: dict[str, dict[str, None]] = {}
     for op in graph.ops:
-        if op.kind in ("DEQUANTIZE", "QUANTIZE", "GATHER") or not any(t.dtype == "float32" for t in op.outputs):
+        if op.kind in MOVES or op.kind in ("DEQUANTIZE", "QUANTIZE", "EMBEDDING_LOOKUP", "WHILE"):
             continue
-        if op.kind in WEIGHTED and op.inputs[1] is not None and op.inputs[1].dtype != "float32":
-            continue
-        found.setdefault(layers.name(op), {})[op.kind] = None
-    reasons = {
-        "dynamic-int8": "computes in float32: this mode stores weights in integers, nothing else",
-        "int8": "there is no int8 form of it here, or the recipe leaves the layer float",
-    }
-    reason = reasons.get(mode, "float32 between integer weights: each int8 form would rescale, and be slower")
-    return tuple(Skipped(f"{', '.join(names)} in {layer}", reason) for layer, names in found.items())
+        weights = op.inputs[1] if op.kind in WEIGHTED else None
+        if any(t.dtype == "float32" for t in op.outputs) and (weights is None or weights.dtype == "float32"):
+            found.setdefault(layers.name(op), {})[op.kind] = None
+    together: dict[tuple[str, ...], list[str]] = {}
+    for layer, names in found.items():
+        together.setdefault(tuple(names), []).append(layer)
+    if mode == "int8":
+        reason = "there is no int8 form of it here, or the recipe leaves the layer float"
+    elif runtime < _HYBRID_IN_DELEGATE:
+        reason = "float32 from stored integers: this runtime has no fast integer kernel"
+    else:
+        reason = "float32 between integers: int8 forms would rescale and be slower, or the weights are few"
+    return tuple(
+        Skipped(", ".join(names) + (f" in {', '.join(where)}" if where != list(names) else ""), reason)
+        for names, where in together.items()
+    )

@@ -93,8 +93,6 @@ def fold_biases(graph: Graph) -> None:
             continue
         total = (_bias(target) + constant.data.reshape(-1)).astype(np.float32)
         target.inputs[2:] = [Tensor.constant(constant.name, total)]
-        if maker is not target or op.output.range is None:
-            target.options.fusedActivationFunction = 0
         graph.replace(op.output, value)
         value.range = op.output.range
         graph.ops.remove(op)

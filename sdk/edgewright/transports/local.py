@@ -140,14 +140,14 @@ def _uninterrupted() -> Iterator[None]:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
     for number in handlers:
-        signal.signal(number, lambda number, frame: waiting.append(number))
+        signal.signal(number, lambda arrived, frame: waiting.append(arrived))
     try:
         yield
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        for number in dict.fromkeys(waiting):
-            signal.raise_signal(number)
+        for arrived in dict.fromkeys(waiting):
+            signal.raise_signal(arrived)
 
 
 def _read_lines(process: "subprocess.Popen[bytes]", deadline: float, on_line: Callable[[bytes], None] | None) -> bytes:

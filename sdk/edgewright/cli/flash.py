@@ -13,7 +13,7 @@ from .fleet import on_devices, show_outcomes
 )
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("devices", nargs=-1, required=True, shell_complete=complete_devices)
-@click.option("--engine", default="auto", show_default=True, help="The engine to check it with: litert, tflite, auto.")
+@click.option("--engine", default="auto", show_default=True, help="To check it with: litert, tflite, edgetpu, auto.")
 @click.option("--check/--no-check", default=True, help="Have the doctor look at it before anything is sent.")
 @json_option
 def flash(bundle: Path, devices: tuple[str, ...], engine: str, check: bool, as_json: bool) -> None:

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from unit.converter.bad_files import BAD, Graph, conv, dense
 from unit.models import tiny_model, tiny_text_model, wide_model
 
@@ -128,3 +130,16 @@ def test_names() -> None:
     note, error = Finding(NOTE, "memory", "m", "p"), Finding(ERROR, "graph", "g", "p", "r")
     assert worst_first([note, error, note]) == [error, note]
     assert str(error) == "g: p: r"
+
+
+@given(
+    changes=st.lists(st.tuples(st.integers(0, 1499), st.integers(0, 255)), min_size=1, max_size=5),
+    target=st.sampled_from(["rpi4", "coral-usb"]),
+)
+@settings(max_examples=150, deadline=None)
+def test_hostile_bytes_are_findings_and_never_a_crash(changes: list[tuple[int, int]], target: str) -> None:
+    model = bytearray(GOOD["conv_int8"])
+    for position, value in changes:
+        model[position % len(model)] = value
+    for finding in examine(bytes(model), get_target(target)):
+        assert "\n" not in str(finding)

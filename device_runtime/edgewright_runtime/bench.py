@@ -28,6 +28,8 @@ from .result import BenchResult, Score
 
 Progress = Callable[[int, int, str], None]  # done, total, what
 
+_LONG_S = 3600  # for what grows with what was asked for
+
 
 def bench(
     bundles: Sequence[Bundle],
@@ -93,7 +95,7 @@ class _Measured:
     def result(
         self, session: str, plan: Plan, environment: dict[str, Any], zero_ns: int, started_at: str
     ) -> BenchResult:
-        variant = self.bundle.manifest.variant()
+        variant = self.bundle.manifest.variant("edgetpu" if self.engine["name"] == "edgetpu" else "cpu")
         return BenchResult(
             session=session,
             device="",
@@ -148,7 +150,9 @@ def _launch(
             model.warmup_ns = model.warmup_ns or warmup_ns
         for turn in range(rounds):
             for model in random.sample(measured, len(measured)):
-                answer = process[model].ask("block", min_runs=min_runs, min_ns=min_ns, max_runs=max_runs)
+                answer = process[model].ask(
+                    "block", min_runs=min_runs, min_ns=min_ns, max_runs=max_runs, limit_s=_LONG_S
+                )
                 model.blocks.append({"launch": launch, "round": turn, **answer})
                 watchman.look()
             tell(min(99, 100 * (launch * rounds + turn + 1) // (launches * rounds)), 100, "bench")
@@ -165,13 +169,13 @@ def _afterwards(model: _Measured, plan: Plan, tell_score: Callable[[int, int], N
     if model.data is not None:
         with Process(model.bundle.path, plan, None if plan.inputs != "data" else model.data) as process:
             process.ask("load")
-            found = process.ask("score", watch=tell_score, data=str(model.data), limit_s=3600)["score"]
+            found = process.ask("score", watch=tell_score, data=str(model.data), limit_s=_LONG_S)["score"]
         model.score = None if found is None else Score(**found)
     if plan.throughput:
         model.throughput = throughput(model.bundle.path, plan, model.data)
     if plan.profile:
         with Process(model.bundle.path, plan, model.data) as process:
             process.ask("load")
-            model.profile = process.ask("profile", limit_s=3600)
+            model.profile = process.ask("profile", limit_s=_LONG_S)
     if plan.energy:
         model.energy = energy(model.bundle.path, plan, model.data)

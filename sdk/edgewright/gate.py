@@ -42,7 +42,8 @@ def changes(
 
     fail_above: the growth of latency and sizes that fails, 0.05 for 5 %; a latency fails where the growth is seen
     beyond doubt, or where there are too few processes to doubt it. fail_accuracy_drop: the loss that fails, 0.01 for
-    one point. Raises InputError where no model is in both, or one is in either twice.
+    one point. Raises InputError where no model is in both, where one is in either twice, and where a limit for the
+    accuracy finds none.
     """
     before, after = _by_model(old), _by_model(new)
     common = [key for key in before if key in after]
@@ -54,7 +55,16 @@ def changes(
     found = []
     for key in common:
         found += _changes(before[key], after[key], fail_above, fail_accuracy_drop)
+    scored = sum(change.quantity == "accuracy" for change in found)
+    if fail_accuracy_drop is not None and scored < len(common):
+        raise InputError("A limit for the accuracy needs a score of every model in both: bench with --data.")
     return found
+
+
+def missing(old: Sequence[BenchResult], new: Sequence[BenchResult]) -> list[str]:
+    """The models of the old results that nothing among the new ones can be compared with."""
+    after = _by_model(new)
+    return [label(result) for key, result in _by_model(old).items() if key not in after]
 
 
 def require_no_failure(found: Sequence[Change]) -> None:

@@ -31,6 +31,14 @@ def marks(result: BenchResult) -> list[str]:
     return found
 
 
+def silent(result: BenchResult) -> bool:
+    """Whether the board told nothing that a mark could come from."""
+    states = [*result.environment["during"], result.environment["after"]]
+    return not any(
+        state.get(fact) is not None for state in states for fact in ("freq_hz", "throttled", "throttle_count")
+    )
+
+
 def require_steady(results: Sequence[BenchResult]) -> None:
     """Raises CheckError where one of them is marked."""
     found = {f"{_on(result)}{mark}" for result in results for mark in marks(result)}

@@ -24,7 +24,8 @@ const visible = [...document.querySelectorAll("h1, h2, td, dd, figure, figcaptio
 document.title = JSON.stringify({
   width: document.documentElement.clientWidth,
   content: document.documentElement.scrollWidth,
-  outside: visible.filter((e) => box(e).width && (box(e).right > innerWidth + 1 || box(e).left < 0)).map((e) => e.textContent),
+  outside: visible.filter((e) => box(e).width && (box(e).right > innerWidth + 1 || box(e).left < 0)).map(
+    (e) => e.textContent),
   plots: [...document.querySelectorAll("figure svg")].map((e) => [box(e).width, box(e).height]),
   cut: [...document.querySelectorAll("figure svg")].flatMap((svg) => [...svg.querySelectorAll("text")].filter(
     (e) => box(e).right > box(svg).right + 1 || box(e).left < box(svg).left - 1).map((e) => e.textContent)),
@@ -55,7 +56,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_page_fits(page: Path, tmp_path: Path, width: int) -> None:
     assert BROWSER is not None
     argv = [BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
-    argv += [f"--user-data-dir={tmp_path}", "--host-resolver-rules=MAP * ~NOTFOUND", f"--window-size={width},4000", "--virtual-time-budget=2000"]
+    argv += [f"--user-data-dir={tmp_path}"]
+    argv += ["--host-resolver-rules=MAP * ~NOTFOUND", f"--window-size={width},4000", "--virtual-time-budget=2000"]
     # A window may be no narrower than the browser likes: the page is looked at in a frame.
     frame = tmp_path / "frame.html"
     frame.write_text(

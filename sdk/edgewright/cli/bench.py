@@ -68,7 +68,7 @@ def bench(
     from edgewright.bench import bench as measure
     from edgewright.history import remember
     from edgewright.report import check_output, save
-    from edgewright.steadiness import require_steady
+    from edgewright.steadiness import require_steady, silent
 
     if output is not None:
         check_output(output)
@@ -85,5 +85,7 @@ def bench(
             click.echo(f"Wrote {output}.", err=True)
     if asked["energy"] and not any(result.energy for result in results):
         click.echo("Warning: this device has no energy counter that can be read.", err=True)
+    if strict and any(map(silent, results)):
+        click.echo("Warning: this device tells neither its clock nor whether it throttles.", err=True)
     if strict:
         judge(lambda: require_steady(results), as_json)

@@ -36,7 +36,7 @@ class Percent(click.ParamType[Any]):
 @json_option
 def compare(old: Path, new: Path, fail_above: float | None, fail_accuracy_drop: float | None, as_json: bool) -> None:
     """What has changed between OLD and NEW results, model by model. With a limit, a gate for continuous integration."""
-    from edgewright.gate import changes, require_no_failure
+    from edgewright.gate import changes, missing, require_no_failure
     from edgewright.report import load
     from edgewright.steadiness import warnings
 
@@ -48,6 +48,7 @@ def compare(old: Path, new: Path, fail_above: float | None, fail_accuracy_drop: 
         from .tables import changes_table
 
         stdout().print(changes_table(found))
-    for warning in dict.fromkeys([*warnings(before), *warnings(after)]):
+    gone = [f"{model} is not in the new results." for model in missing(before, after)]
+    for warning in dict.fromkeys([*gone, *warnings(before), *warnings(after)]):
         click.echo(f"Warning: {warning}", err=True)
     judge(lambda: require_no_failure(found), as_json)

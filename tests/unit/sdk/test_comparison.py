@@ -17,9 +17,9 @@ from edgewright.comparison import (
     signed_rank,
 )
 from edgewright.errors import CheckError, InputError
-from edgewright.gate import changes, require_no_failure
+from edgewright.gate import changes, missing, require_no_failure
 from edgewright.plots import pareto
-from edgewright.steadiness import marks, require_steady
+from edgewright.steadiness import marks, require_steady, silent
 from edgewright_runtime.result import BenchResult
 
 
@@ -131,6 +131,7 @@ STATE = {"governor": "ondemand", "temperature_c": 80.0, "throttled": [], "load_1
 def test_a_board_that_was_not_steady_is_marked(during: list[dict[str, object]], mark: str | None) -> None:
     result = bench_result(during=[{"at_ns": 0, **state} for state in during])
     assert marks(result) == ([] if mark is None else [mark])
+    assert not silent(result)  # the state afterwards tells of no throttling
     if mark is not None:
         with pytest.raises(CheckError, match=mark):
             require_steady([bench_result(), result])
@@ -179,6 +180,8 @@ def test_a_gate_compares_like_with_like() -> None:
         changes([bench_result()], [bench_result("other")])
     with pytest.raises(InputError, match="is in these results twice"):
         changes([bench_result()] * 2, [bench_result()])
-    assert {change.model for change in changes([bench_result(), bench_result("gone")], [bench_result()])} == {
-        "intents-float32"
-    }
+    old = [bench_result(), bench_result("gone")]
+    assert {change.model for change in changes(old, [bench_result()])} == {"intents-float32"}
+    assert missing(old, [bench_result()]) == ["gone float32"]
+    with pytest.raises(InputError, match="needs a score of every model"):
+        changes([bench_result()], [bench_result(accuracy=None)], fail_accuracy_drop=0.01)

@@ -1,7 +1,6 @@
 """Flashing over a serial line that breaks: the old model or the new, and the next try goes on where this one ended."""
 
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path, PurePosixPath
@@ -47,7 +46,7 @@ def _flash(bundle: Path, line: SerialLine, home: Path, cut_after: int | None = N
             line.cut_after = None
 
 
-@pytest.mark.parametrize("cut_after", [0, 300, 2_000, 10_000, 40_000, 400_000, 1_000_000, 1_380_000])
+@pytest.mark.parametrize("cut_after", [300, 10_000, 40_000, 600_000, 1_380_000])
 def test_a_line_that_breaks_leaves_the_old_model_and_the_next_flash_goes_on(
     line: SerialLine, home: Path, tmp_path: Path, cut_after: int
 ) -> None:
@@ -57,7 +56,6 @@ def test_a_line_that_breaks_leaves_the_old_model_and_the_next_flash_goes_on(
     with pytest.raises(TransportError):
         _flash(new, line, home, cut_after)
     assert _id_in_use(home) == Bundle.open(old).id
-    time.sleep(SILENCE_S)  # until the agent that lost its host has ended
     whole = new.stat().st_size
     _flash(new, line, home)
     assert _id_in_use(home) == Bundle.open(new).id
@@ -74,6 +72,6 @@ def test_many_cuts_one_after_the_other_end_with_the_new_model(line: SerialLine, 
             _flash(new, line, home, cut_after=250_000)
             break
         except TransportError:
-            time.sleep(SILENCE_S)
+            continue
     assert tries > 3
     assert _id_in_use(home) == Bundle.open(new).id

@@ -292,7 +292,7 @@ class Agent:
                 self.set_baud(self.baud)
 
     def set_baud(self, baud: int) -> None:
-        speed = getattr(termios, "B" + str(baud))
+        speed = self.before[4] if baud == self.baud else getattr(termios, "B" + str(baud))
         state = termios.tcgetattr(self.terminal)
         state[4] = state[5] = speed
         termios.tcsetattr(self.terminal, termios.TCSADRAIN, state)

@@ -10,6 +10,7 @@ from edgewright_runtime.errors import EdgewrightError, InputError
 from . import check
 from .cost import Cost, cost_of
 from .errors import ConversionError
+from .export import Frozen
 from .job import Finished, Prepared, Request, Steps
 from .lower import check_runnable, lower
 from .outcome import Outcome
@@ -67,28 +68,32 @@ def finish(prepared: Prepared, request: Request, steps: Steps) -> Finished:
 
 
 def _with_costs(prepared: Prepared, request: Request) -> tuple[Outcome, ...]:
-    """Each pass with what the model cost before and after it, as a float32 flatbuffer on this machine."""
-    costs: dict[bytes, Cost | None] = {}
-    names = tuple(spec.name for spec in prepared.frozen.inputs)
-    for state in prepared.states:
-        if state.graph not in costs:
-            try:
-                lowered = lower(state, Quantize("float32"), (), request.target)
-                costs[state.graph] = cost_of(lowered.model, names, prepared.fitted.probes)
-            except EdgewrightError:  # a state on the way that only a later pass makes runnable
-                costs[state.graph] = None
-    found = []
-    for outcome, before, after in zip(prepared.outcomes, prepared.states, prepared.states[1:], strict=False):
+    """Each pass with what the model cost before and after it, as a float32 flatbuffer on this machine.
+
+    A pass that leaves the number of parameters alone leaves the cost alone.
+    """
+    found: list[Outcome] = []
+    cost = _cost(prepared.states[0], prepared, request) if prepared.outcomes else None
+    for outcome, state in zip(prepared.outcomes, prepared.states[1:], strict=True):
+        before = cost
+        if outcome.parameters_after != outcome.parameters_before and not outcome.rolled_back:
+            cost = _cost(state, prepared, request)
         values: dict[str, Any] = {}
-        for when, cost in (("before", costs[before.graph]), ("after", costs[after.graph])):
-            if cost is not None and not (outcome.rolled_back and when == "after"):
-                values |= {
-                    f"macs_{when}": cost.macs,
-                    f"latency_us_{when}": cost.latency_us,
-                    f"float_bytes_{when}": cost.size_bytes,
-                }
+        for when, one in (("before", before), ("after", cost)):
+            if one is not None:
+                values |= {f"macs_{when}": one.macs, f"latency_us_{when}": one.latency_us}
+                values |= {f"float_bytes_{when}": one.size_bytes}
         found.append(replace(outcome, **values))
     return tuple(found)
+
+
+def _cost(state: Frozen, prepared: Prepared, request: Request) -> Cost | None:
+    """None where only a later pass makes it runnable."""
+    try:
+        model = lower(state, Quantize("float32"), (), request.target).model
+        return cost_of(model, tuple(spec.name for spec in prepared.frozen.inputs), prepared.fitted.probes)
+    except EdgewrightError:
+        return None
 
 
 def _keep_accuracy(given: float | None, accuracy: float | None, allowed: float | None) -> None:

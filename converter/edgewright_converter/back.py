@@ -10,6 +10,7 @@ from edgewright_runtime.errors import EdgewrightError, InputError
 from . import check
 from .cost import Cost, cost_of
 from .errors import ConversionError
+from .export import Frozen
 from .job import Finished, Prepared, Request, Steps
 from .lower import check_runnable, lower
 from .outcome import Outcome
@@ -70,7 +71,6 @@ def finish(prepared: Prepared, request: Request, steps: Steps) -> Finished:
 def _with_costs(prepared: Prepared, request: Request) -> tuple[Outcome, ...]:
     """Each pass with what the model cost before and after it, as a float32 flatbuffer on this machine."""
     costs: dict[tuple[bytes, bool], Cost | None] = {}
-    names = tuple(spec.name for spec in prepared.frozen.inputs)
     # From the pass on that asks for sparse tensors, its zeros are stored as those.
     sparse = [False]
     for outcome in prepared.outcomes:
@@ -79,11 +79,7 @@ def _with_costs(prepared: Prepared, request: Request) -> tuple[Outcome, ...]:
     stored = list(zip(prepared.states, sparse, strict=False))
     for state, as_sparse in stored:
         if (state.graph, as_sparse) not in costs:
-            try:
-                lowered = lower(state, Quantize("float32"), (), request.target, as_sparse)
-                costs[state.graph, as_sparse] = cost_of(lowered.model, names, prepared.fitted.probes)
-            except EdgewrightError:  # a state on the way that only a later pass makes runnable
-                costs[state.graph, as_sparse] = None
+            costs[state.graph, as_sparse] = _cost(state, as_sparse, prepared, request)
     found = []
     for outcome, (before, was), (after, is_now) in zip(prepared.outcomes, stored, stored[1:], strict=False):
         values: dict[str, Any] = {}
@@ -97,6 +93,15 @@ def _with_costs(prepared: Prepared, request: Request) -> tuple[Outcome, ...]:
                 }
         found.append(with_gains(replace(outcome, **values)))
     return tuple(found)
+
+
+def _cost(state: Frozen, as_sparse: bool, prepared: Prepared, request: Request) -> Cost | None:
+    """None where only a later pass makes it runnable."""
+    try:
+        model = lower(state, Quantize("float32"), (), request.target, as_sparse).model
+        return cost_of(model, tuple(spec.name for spec in prepared.frozen.inputs), prepared.fitted.probes)
+    except EdgewrightError:
+        return None
 
 
 def _keep_accuracy(given: float | None, accuracy: float | None, allowed: float | None) -> None:

@@ -178,7 +178,8 @@ def test_a_pass_that_changes_the_signature_is_refused() -> None:
 
     model, data = model_and_data()
     request = request_for({"x_train": data["x_train"]}, Spoil(rename=True))
-    with ExitStack() as undo, pytest.raises(ModelError, match=r"After the pass spoil the model is other float32 \(6,\)"):
+    says = r"After the pass spoil the model is other float32 \(6,\)"
+    with ExitStack() as undo, pytest.raises(ModelError, match=says):
         change(model, request.data, request, steps(request), undo)
 
 

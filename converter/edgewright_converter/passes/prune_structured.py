@@ -62,6 +62,10 @@ class PruneStructured(TrainingOptions):
             if getattr(self, key) < 1:
                 raise ValueError(f"{key} must be 1 or more, not {getattr(self, key)!r}")
 
+    @property
+    def needs_data(self) -> bool:
+        return self.epochs > 0 or self.importance != "magnitude" or "vocabulary" in self.kinds
+
     def apply(self, model: Any, context: Context) -> tuple[Any, Outcome]:
         from dataclasses import replace
 

@@ -88,9 +88,9 @@ class PruneStructured(TrainingOptions):
             skipped |= found.unknown
             skipped |= {part.name: f"it {part.reason}" for part in parts if part.reason and part.kind in self.kinds}
             own = [p for p in parts if p.kind in self.kinds and len(p.roots) and not self._left(p.layers)]
-            scores = importance(self.importance, model, found, context)
+            scores = importance(self.importance, model, found, context) if own and self.amount else {}
             keep = (1 - self.amount) ** ((turn + 1) / self.rounds)
-            gone = chosen(own, scores, keep, self.multiple, first, self.scope == "global")
+            gone = chosen(own if scores else [], scores, keep, self.multiple, first, self.scope == "global")
             vocabulary: dict[Any, Any] = {}
             if "vocabulary" in self.kinds and turn == 0:
                 vocabulary, reasons = unused_rows(model, context)

@@ -32,6 +32,10 @@ class Cluster(TrainingOptions):
         if not 2 <= self.clusters <= 256:
             raise ValueError(f"clusters must be from 2 to 256, not {self.clusters!r}")
 
+    @property
+    def needs_data(self) -> bool:
+        return self.epochs > 0
+
     def apply(self, model: Any, context: Context) -> tuple[Any, Outcome]:
         from ..structure.graph import weight_bytes
         from ..weights.clusters import cluster

@@ -59,6 +59,10 @@ class Prune(TrainingOptions):
         if self.sparse and self.pattern != "1x4":
             raise ValueError('sparse goes with pattern = "1x4", the blocks of the engine\'s float32 kernel')
 
+    @property
+    def needs_data(self) -> bool:
+        return self.epochs > 0
+
     def apply(self, model: Any, context: Context) -> tuple[Any, Outcome]:
         from ..structure.graph import weight_bytes
         from ..weights.held import hold, kernels

@@ -62,6 +62,10 @@ class PruneStructured(TrainingOptions):
             if getattr(self, key) < 1:
                 raise ValueError(f"{key} must be 1 or more, not {getattr(self, key)!r}")
 
+    @property
+    def needs_data(self) -> bool:
+        return self.epochs > 0 or self.importance != "magnitude" or "vocabulary" in self.kinds
+
     def apply(self, model: Any, context: Context) -> tuple[Any, Outcome]:
         from dataclasses import replace
 
@@ -84,9 +88,9 @@ class PruneStructured(TrainingOptions):
             skipped |= found.unknown
             skipped |= {part.name: f"it {part.reason}" for part in parts if part.reason and part.kind in self.kinds}
             own = [p for p in parts if p.kind in self.kinds and len(p.roots) and not self._left(p.layers)]
-            scores = importance(self.importance, model, found, context)
+            scores = importance(self.importance, model, found, context) if own and self.amount else {}
             keep = (1 - self.amount) ** ((turn + 1) / self.rounds)
-            gone = chosen(own, scores, keep, self.multiple, first, self.scope == "global")
+            gone = chosen(own if scores else [], scores, keep, self.multiple, first, self.scope == "global")
             vocabulary: dict[Any, Any] = {}
             if "vocabulary" in self.kinds and turn == 0:
                 vocabulary, reasons = unused_rows(model, context)

@@ -27,7 +27,8 @@ def kernels(model: Any, leave: tuple[str, ...]) -> tuple[list[tuple[Any, int]], 
     skipped = []
     for layer in model._flatten_layers():
         for variable in layer._trainable_variables:
-            if len(variable.shape) < 2 or id(variable) in found:
+            # A bias of attention heads or of a GRU has two axes too.
+            if len(variable.shape) < 2 or variable.name.endswith("bias") or id(variable) in found:
                 continue
             if any(fnmatchcase(layer.name, p) or fnmatchcase(variable.path, p) for p in leave):
                 continue

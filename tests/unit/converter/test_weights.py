@@ -104,6 +104,15 @@ def test_no_gain_is_called_no_gain() -> None:
     assert with_gains(replace(outcome, float_bytes_before=None)).hints == ()
 
 
+def test_data_is_needed_only_where_it_is_looked_at() -> None:
+    assert not PruneStructured(epochs=0, importance="magnitude").needs_data
+    assert PruneStructured(epochs=0, importance="magnitude", kinds=("vocabulary",)).needs_data
+    assert PruneStructured(epochs=0).needs_data
+    assert Prune().needs_data
+    assert not Prune(epochs=0).needs_data
+    assert not Cluster(epochs=0).needs_data
+
+
 @pytest.mark.parametrize(
     ("kind", "wrong"),
     [

@@ -79,7 +79,8 @@ class Plan:
             "Dense": _dense,
         }
         kind = type(layer).__name__
-        return make.get(kind, _recurrent if hasattr(layer, "cell") else _conv)(self, layer, list(chosen.values()))
+        factored = make[kind] if kind in make else _recurrent if hasattr(layer, "cell") else _conv
+        return factored(self, layer, list(chosen.values()))
 
 
 def factors(layer: Any, moments: Moments) -> list[Factor] | str:

@@ -62,7 +62,8 @@ class LocalTransport:
                 except PermissionError:
                     return Completed(PROGRAM_NOT_EXECUTABLE, b"", f"{argv[0]}: permission denied".encode())
                 except ValueError as error:
-                    raise InputError(f"Cannot pass this text to the device ({error}): remove that character.") from error
+                    problem = f"Cannot pass this text to the device ({error}): remove that character."
+                    raise InputError(problem) from error
                 stderr = _read_lines(process, deadline, on_stderr_line)
                 process.wait(max(0.0, deadline - time.monotonic()))
             except (TimeoutError, subprocess.TimeoutExpired):

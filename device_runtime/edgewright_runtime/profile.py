@@ -31,7 +31,8 @@ def profile(bundle: Bundle, engine: str, threads: int, samples: list[list[Array]
     model = bundle.read(bundle.manifest.variant().path)
     count = len(read_graph(model).operators)
     ends = _ends(count)
-    random, times = Random(seed), {end: [] for end in ends}  # type: tuple[Random, dict[int, list[int]]]
+    random = Random(seed)
+    times: dict[int, list[int]] = {end: [] for end in ends}
     for _ in range(ROUNDS):
         for end in random.sample(ends, len(ends)):
             # One at a time: as many copies of a large model would fill a small board.

@@ -58,7 +58,7 @@ def test_names_that_are_none(name: str) -> None:
         ("local:/a\nb", InputError, "no device's URI"),
         ("ssh://", InputError, "no SSH device's URI"),
         ("ssh://pi:secret@kitchen", InputError, "must not hold a password"),
-        ("serial:///dev/ttyUSB0", DeviceError, "No transport is called serial"),
+        ("usb:///dev/ttyUSB0", DeviceError, "No transport is called usb"),
         ("http://kitchen", DeviceError, "No transport is called http"),
     ],
 )

@@ -56,6 +56,9 @@ class Factor:
         return rank * self.per_rank
 
 
+_Make = Callable[["Plan", Any, list[tuple[Factor, int]]], Callable[..., Any]]
+
+
 @dataclass
 class Plan:
     """replace: for rebuild; fill: what is left to do once the new layers are built, by the old layer's id."""
@@ -72,15 +75,14 @@ class Plan:
             return None
         from .attention_factors import attention
 
-        make: dict[str, Callable[..., Callable[..., Any]]] = {
+        make: dict[str, _Make] = {
             "MultiHeadAttention": attention,
             "Embedding": _embedding,
             "EinsumDense": _einsum_dense,
             "Dense": _dense,
         }
-        kind = type(layer).__name__
-        factored = make[kind] if kind in make else _recurrent if hasattr(layer, "cell") else _conv
-        return factored(self, layer, list(chosen.values()))
+        other: _Make = _recurrent if hasattr(layer, "cell") else _conv
+        return make.get(type(layer).__name__, other)(self, layer, list(chosen.values()))
 
 
 def factors(layer: Any, moments: Moments) -> list[Factor] | str:

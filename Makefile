@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
+RICH := "slow or ssh or serial or emulated"
+
 .PHONY: demo test check rich tflite clean
 demo: $(STAMP)
 	$(BIN)/edgewright demo
@@ -20,8 +22,8 @@ check: $(STAMP)
 # The richer suites: everything that the default run leaves out and that this machine can run. Conversions wait for each
 # other's child processes, so they run side by side; whole jobs measure and interrupt, so they run alone.
 rich: $(STAMP) tflite
-	$(BIN)/python -m pytest -m slow --numprocesses auto --dist worksteal --durations 15 tests/unit
-	$(BIN)/python -m pytest -m "slow or ssh or serial or emulated" --durations 15 tests/e2e
+	$(BIN)/python -m pytest -m $(RICH) --durations 15 tests/unit --numprocesses auto --dist worksteal
+	$(BIN)/python -m pytest -m $(RICH) --durations 15 tests/e2e
 
 # The runtime's tests once more with tflite-runtime, whose numpy 1 cannot share an environment with TensorFlow's numpy 2.
 tflite: .venv-tflite/.installed

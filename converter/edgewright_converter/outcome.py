@@ -19,6 +19,7 @@ class LayerOutcome:
     kind: the layer's class; weight_bits, activation_bits: 4, 8 or 16; low, high: the range of its output; sqnr_db: how
     far its output is from the float model's, with all layers before it quantized too; alone_db: how far the *model's*
     output is from the float model's where this layer alone is quantized. Both 10·log10(signal²/error²): more is better.
+    before, after: how many of what the pass reduces it has: units, ranks, distinct values, weights that are not zero.
     """
 
     name: str
@@ -29,6 +30,8 @@ class LayerOutcome:
     high: float | None = None
     sqnr_db: float | None = None
     alone_db: float | None = None
+    before: int | None = None
+    after: int | None = None
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,8 @@ class Outcome:
 
     Of a pass on the Keras model also: parameters_*; macs_*: multiply-adds of one run, which a time can be estimated
     from for any board; latency_us_*: the median on this machine as a float32 flatbuffer, one thread; float_bytes_*:
-    its size. rolled_back: why the pass was taken back, or None; then "after" tells what it would have cost.
+    its size; compressed_bytes_*: that through DEFLATE. rolled_back: why the pass was taken back, or None; then "after"
+    tells what it would have cost.
     """
 
     use: str
@@ -63,6 +67,8 @@ class Outcome:
     latency_us_after: float | None = None
     float_bytes_before: int | None = None
     float_bytes_after: int | None = None
+    compressed_bytes_before: int | None = None
+    compressed_bytes_after: int | None = None
     rolled_back: str | None = None
 
     def without_times(self) -> "Outcome":

@@ -1,0 +1,110 @@
+"""How much each channel matters: from weights, from gradients, or from what flows through it.
+
+magnitude   sum of squares of all weights that belong to the channel
+taylor      (gradient · weight)² of each weight's slice, summed over weights and batches of training data: the first
+            order of the change in loss without it (Molchanov et al. 2019, Importance Estimation for Network Pruning)
+activation  mean square of the channel's values over training data, times the sum of squares of the weights that read
+            it: how much the next layer hears of it (Hu et al. 2016 count zeros; this is their idea for any activation)
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+
+from ..data import Array
+from ..passes.base import Context
+from ..passes.training import _default_loss, _labels_for, _own_loss
+from .channels import Axes, Channels
+from .tracing import Trace
+
+IMPORTANCE = ("magnitude", "taylor", "activation")
+_SAMPLES, _BATCH = 1024, 64
+
+
+def slice_sums(values: Array, axes: Axes) -> Iterator[tuple[Array, Array]]:
+    """values: elementwise → (channels, sum over all else) of each axis that has channels."""
+    for index, axis in enumerate(axes):
+        if axis is not None:
+            others = tuple(i for i in range(values.ndim) if i != index)
+            yield axis, values.sum(others)
+
+
+def collect(scores: Array, channels: Channels, axis: Array, values: Array) -> None:
+    """Add values to the scores of the channels' roots, in place."""
+    np.add.at(scores, channels.roots(axis), values)
+
+
+def importance(kind: str, model: Any, trace: Trace, context: Context) -> dict[int, float]:
+    """Score of each channel's root; more matters more."""
+    size = sum(space.count for space in trace.channels.spaces)
+    scores = np.zeros(size)
+    if kind == "magnitude":
+        for variable, axes in trace.weights.values():
+            for axis, sums in slice_sums(variable.numpy().astype(np.float64) ** 2, axes):
+                collect(scores, trace.channels, axis, sums)
+    elif kind == "taylor":
+        _taylor(scores, model, trace, context)
+    else:
+        _activation(scores, model, trace, context)
+    return {int(root): float(scores[root]) for root in range(size)}
+
+
+def _taylor(scores: Array, model: Any, trace: Trace, context: Context) -> None:
+    import tensorflow as tf
+
+    loss = _own_loss(model) or _default_loss(model, context)
+    if isinstance(loss, str):
+        import keras
+
+        loss = keras.losses.get(loss)
+    labels = _labels_for(loss, context.train.y, context.train.classes)
+    labelled = [(v, axes) for v, axes in trace.weights.values() if v.trainable]
+    rows = np.random.default_rng(context.seed).permutation(len(context.train))[:_SAMPLES]
+
+    @tf.function(autograph=False)  # type: ignore[untyped-decorator]
+    def gradients(x: Any, y: Any) -> Any:
+        with tf.GradientTape() as tape:
+            value = tf.reduce_mean(loss(y, model(context.interface.pack(list(x)), training=False)))
+        found = tape.gradient(value, [v.value for v, _ in labelled])
+        pairs = zip(found, labelled, strict=True)
+        return [tf.zeros(v.shape) if g is None else tf.convert_to_tensor(g) for g, (v, _) in pairs]
+
+    weights = [v.numpy().astype(np.float64) for v, _ in labelled]
+    for start in range(0, len(rows) - min(_BATCH, len(rows)) + 1, _BATCH):
+        chosen = rows[start : start + _BATCH]
+        found = gradients(tuple(tf.constant(x[chosen]) for x in context.train.x), tf.constant(labels[chosen]))
+        for gradient, weight, (_, axes) in zip(found, weights, labelled, strict=True):
+            for axis, sums in slice_sums(gradient.numpy() * weight, axes):
+                collect(scores, trace.channels, axis, sums**2)
+
+
+def _activation(scores: Array, model: Any, trace: Trace, context: Context) -> None:
+    flow = np.zeros_like(scores)
+
+    def recorded(call: Callable[..., Any], axes: Axes) -> Callable[..., Any]:
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            result = call(*args, **kwargs)
+            first = result[0] if isinstance(result, list | tuple) else result
+            values = first.numpy().astype(np.float64) ** 2
+            for axis, sums in slice_sums(values, axes):
+                collect(flow, trace.channels, axis, sums * sums.size / values.size)
+            return result
+
+        return wrapper
+
+    samples = context.train.take(_SAMPLES // 4, context.seed)
+    with ExitStack() as stack:
+        for layer, axes in trace.produced.values():
+            if any(axis is not None for axis in axes) and getattr(layer, "variables", None):
+                stack.enter_context(patch.object(layer, "call", recorded(layer.call, axes)))
+        import tensorflow as tf
+
+        for start in range(0, len(samples), _BATCH):
+            model(context.interface.pack([tf.constant(x[start : start + _BATCH]) for x in samples.x]), training=False)
+    for variable, axes in trace.weights.values():
+        for axis, sums in slice_sums(variable.numpy().astype(np.float64) ** 2, axes):
+            collect(scores, trace.channels, axis, sums)
+    scores *= flow

@@ -14,13 +14,14 @@ from .job import Finished, Prepared, Request, Steps
 from .lower import check_runnable, lower
 from .outcome import Outcome
 from .passes.quantize import Quantize
+from .weights.gains import with_gains
 
 
 def finish(prepared: Prepared, request: Request, steps: Steps) -> Finished:
     """Raises ConversionError where the model cannot be lowered, cannot run on the target, or answers otherwise."""
     frozen, fitted, quantize = prepared.frozen, prepared.fitted, request.recipe.quantize
     steps.begin("convert")
-    lowered = lower(frozen, quantize, fitted.calibration, request.target)
+    lowered = lower(frozen, quantize, fitted.calibration, request.target, request.recipe.sparse)
     model = lowered.model
     flatbuffer = check_runnable(model, request.target)
     limit = request.recipe.budget.size_bytes
@@ -68,26 +69,33 @@ def finish(prepared: Prepared, request: Request, steps: Steps) -> Finished:
 
 def _with_costs(prepared: Prepared, request: Request) -> tuple[Outcome, ...]:
     """Each pass with what the model cost before and after it, as a float32 flatbuffer on this machine."""
-    costs: dict[bytes, Cost | None] = {}
+    costs: dict[tuple[bytes, bool], Cost | None] = {}
     names = tuple(spec.name for spec in prepared.frozen.inputs)
-    for state in prepared.states:
-        if state.graph not in costs:
+    # From the pass on that asks for sparse tensors, its zeros are stored as those.
+    sparse = [False]
+    for outcome in prepared.outcomes:
+        asked = request.recipe.sparse and bool(outcome.options.get("sparse")) and not outcome.rolled_back
+        sparse.append(sparse[-1] or asked)
+    stored = list(zip(prepared.states, sparse, strict=False))
+    for state, as_sparse in stored:
+        if (state.graph, as_sparse) not in costs:
             try:
-                lowered = lower(state, Quantize("float32"), (), request.target)
-                costs[state.graph] = cost_of(lowered.model, names, prepared.fitted.probes)
+                lowered = lower(state, Quantize("float32"), (), request.target, as_sparse)
+                costs[state.graph, as_sparse] = cost_of(lowered.model, names, prepared.fitted.probes)
             except EdgewrightError:  # a state on the way that only a later pass makes runnable
-                costs[state.graph] = None
+                costs[state.graph, as_sparse] = None
     found = []
-    for outcome, before, after in zip(prepared.outcomes, prepared.states, prepared.states[1:], strict=False):
+    for outcome, (before, was), (after, is_now) in zip(prepared.outcomes, stored, stored[1:], strict=False):
         values: dict[str, Any] = {}
-        for when, cost in (("before", costs[before.graph]), ("after", costs[after.graph])):
+        for when, cost in (("before", costs[before.graph, was]), ("after", costs[after.graph, is_now])):
             if cost is not None and not (outcome.rolled_back and when == "after"):
                 values |= {
                     f"macs_{when}": cost.macs,
                     f"latency_us_{when}": cost.latency_us,
                     f"float_bytes_{when}": cost.size_bytes,
+                    f"compressed_bytes_{when}": cost.compressed_bytes,
                 }
-        found.append(replace(outcome, **values))
+        found.append(with_gains(replace(outcome, **values)))
     return tuple(found)
 
 

@@ -28,12 +28,15 @@ class Lowered:
     skipped: tuple[Skipped, ...] = ()
 
 
-def lower(frozen: Frozen, quantize: Quantize, calibration: tuple[Array, ...], target: Target) -> Lowered:
+def lower(
+    frozen: Frozen, quantize: Quantize, calibration: tuple[Array, ...], target: Target, sparse: bool = False
+) -> Lowered:
     """A flatbuffer with static shapes and named signature, without Flex operators, that the target's runtime has.
 
     TensorFlow's converter gives the float model; `lowering` does the rest, but for int16 and float16, which are the
     converter's own. calibration: samples in the order of the inputs, (samples, *shape without batch), () for none.
-    Raises ConversionError.
+    sparse: of float32, stores weights with blocks of zeros as sparse tensors, which are the converter's own too. Raises
+    ConversionError.
     """
     if quantize.needs_data and frozen.loops:
         raise ConversionError(
@@ -43,6 +46,9 @@ def lower(frozen: Frozen, quantize: Quantize, calibration: tuple[Array, ...], ta
     mislowered = _MISLOWERED & {node.op for node in _graph(frozen).node}
     if mislowered:
         raise ConversionError(_no_operator(frozen, mislowered))
+    if sparse:
+        plain = _convert(frozen, quantize, (), (), sparse=True)
+        return Lowered(reorder(plain, tuple(spec.name for spec in frozen.inputs), frozen.outputs))
     if quantize.mode in _BY_TENSORFLOW:
         model = read_model(_convert(frozen, quantize, calibration, ()))
         skipped: tuple[Skipped, ...] = ()
@@ -62,7 +68,13 @@ def lower(frozen: Frozen, quantize: Quantize, calibration: tuple[Array, ...], ta
     return Lowered(reorder(write_model(model), tuple(spec.name for spec in frozen.inputs), frozen.outputs), skipped)
 
 
-def _convert(frozen: Frozen, quantize: Quantize, calibration: tuple[Array, ...], settled: Sequence[Range]) -> bytes:
+def _convert(
+    frozen: Frozen,
+    quantize: Quantize,
+    calibration: tuple[Array, ...],
+    settled: Sequence[Range],
+    sparse: bool = False,
+) -> bytes:
     """By TensorFlow's converter: in float32, or in one of the modes that are its own."""
     import tensorflow as tf
 
@@ -72,6 +84,8 @@ def _convert(frozen: Frozen, quantize: Quantize, calibration: tuple[Array, ...],
     converter.allow_custom_ops = bool(settled)
     if quantize.mode in _BY_TENSORFLOW:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if sparse:
+        converter.optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY]
     if quantize.mode == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if quantize.mode == "int16x8":

@@ -82,6 +82,11 @@ class Recipe:
         return tuple(p for p in self.passes if not isinstance(p, Quantize))  # type: ignore[misc]
 
     @property
+    def sparse(self) -> bool:
+        """Whether weights are stored as sparse tensors: where a pass asks for it and the engine has a kernel."""
+        return self.quantize.mode == "float32" and any(getattr(p, "sparse", False) for p in self.passes)
+
+    @property
     def needs_data(self) -> bool:
         """Whether any pass has to see samples."""
         return any(p.needs_data for p in self.passes)

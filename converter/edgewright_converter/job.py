@@ -49,7 +49,7 @@ class Prepared:
     """A traced model and Keras' answers. reference: by output name, to the probes; accuracy: on the test samples.
 
     outcomes: of the passes that changed the Keras model before it was traced; states: it before the first and after
-    each, in float32; accuracy_given: of the model before the first.
+    each, in float32; accuracy_given: of the model before the first, where a budget asks for it.
     """
 
     frozen: Frozen

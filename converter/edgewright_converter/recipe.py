@@ -190,7 +190,7 @@ def _typed(place: "_Place", key: str, value: Any, kind: str) -> Any:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise place.error(f"{key} must be a list of strings, not {value!r}", key)
         return tuple(value)
-    if kind == "Mapping[str, str]":
+    if kind.endswith("Mapping[str, str]"):
         if not isinstance(value, dict) or not all(isinstance(entry, str) for entry in value.values()):
             raise place.error(f'{key} must be a table of strings like {{ "dense_*" = "float32" }}, not {value!r}', key)
         return value
@@ -215,7 +215,8 @@ class _Place:
 
     def error(self, message: str, key: str) -> RecipeError:
         for number, line in enumerate(self.text.splitlines(), 1):
-            if number > self.first and line.split("=")[0].strip(" \t\"'[]") == key:
+            found = line.split("=")[0].strip(" \t\"'[]")
+            if number > self.first and (found == key or found.endswith(f".{key}")):
                 break
         else:
             number = max(self.first, 1)

@@ -75,8 +75,8 @@ def attach(model: Any, sample: Any, settings: Settings) -> Attached:
     model(sample, training=False)  # builds what is not built yet
     named = walk.named_layers(model)
     left = walk.matching([entry.name for entry in named], settings.leave)
-    # The converter multiplies a normalization's gain into the dense layers that follow, unless its output has a grid. Off
-    # the grid that they were trained on, 8-bit weights lose nothing, 4-bit weights do.
+    # The converter multiplies a normalization's gain into the dense layers that follow, unless its output has a grid.
+    # Off the grid that they were trained on, 8-bit weights lose nothing, 4-bit weights do.
     places = Places(settings.activation_bits, settings.activation_bits or (8 if settings.weight_bits < 8 else 0))
     attached = Attached(model, places, named, [], [], [])
     chosen = [entry for entry in named if entry.name not in left]

@@ -73,9 +73,9 @@ Tap = Callable[[Point, Any, Any], None]
 class Places:
     """All places of one model, by layer.
 
-    normalization_bits: of what normalizations give. on: whether numbers are rounded; only: in this layer alone; part: "weights" or "activations" alone; snapped: the
-    weights lie on their grids already. tap: called with each point and its numbers, before and after rounding, in eager
-    mode. deferred: layers whose output is rounded by the one that follows.
+    normalization_bits: of what normalizations give. on: whether numbers are rounded; only: in this layer alone; part:
+    "weights" or "activations" alone; snapped: the weights lie on their grids already. tap: called with each point and
+    its numbers, before and after rounding, in eager mode. deferred: layers whose output the one that follows rounds.
     """
 
     activation_bits: int

@@ -21,10 +21,7 @@ DRAWS_PER_TEMPLATE = 18
 
 @dataclass(frozen=True)
 class IntentData:
-    """Sentences and their class indices (into ``labels``); no template feeds both train and test.
-
-    unlabelled_texts: more sentences of the training templates, for a teacher to label.
-    """
+    """Sentences and their class indices (into ``labels``); no template feeds both train and test."""
 
     language: str
     labels: tuple[str, ...]
@@ -34,7 +31,6 @@ class IntentData:
     test_labels: tuple[int, ...]
     train_templates: int
     test_templates: int
-    unlabelled_texts: tuple[str, ...] = ()
 
     def sizes(self) -> str:
         """One sentence for people."""
@@ -57,18 +53,12 @@ def require_language(language: str) -> None:
         raise InputError(f"There are no sentences for language {language!r}: choose one of {', '.join(languages())}.")
 
 
-def load(
-    language: str = "en",
-    *,
-    seed: int = 0,
-    draws_per_template: int = DRAWS_PER_TEMPLATE,
-    unlabelled_per_template: int = 0,
-) -> IntentData:
+def load(language: str = "en", *, seed: int = 0, draws_per_template: int = DRAWS_PER_TEMPLATE) -> IntentData:
     """Draw the sentences of one language.
 
     Within each intent, a share of the templates (at least one where there are two) is held out for the test set. A test
     sentence that a training template can also produce, and did, is dropped. Intents with a single template have no
-    test sentence. The same arguments give the same sentences, and unlabelled ones change nothing in the others.
+    test sentence. The same arguments give the same sentences.
 
     Raises InputError for a language that the package does not have.
     """
@@ -80,11 +70,9 @@ def load(
     intents = Intents.from_dict(raw)
     rng = random.Random(f"{language}/{seed}")
     sampler = _Sampler(intents, _slot_names(language), rng)
-    more = _Sampler(intents, _slot_names(language), random.Random(f"{language}/{seed}/unlabelled"))
     labels = tuple(sorted(intents.intents))
     train: dict[str, int] = {}
     test: dict[str, int] = {}
-    unlabelled: dict[str, None] = {}
     counts = [0, 0]
     for index, label in enumerate(labels):
         templates = [(block, sentence) for block in intents.intents[label].data for sentence in block.sentences]
@@ -99,19 +87,9 @@ def load(
                 text = " ".join(sampler.draw(sentence.expression, rules, block.slot_lists).split())
                 if text:
                     side.setdefault(text, index)
-            for _ in range(unlabelled_per_template if side is train else 0):
-                unlabelled[" ".join(more.draw(sentence.expression, rules, block.slot_lists).split())] = None
     test = {text: index for text, index in test.items() if text not in train}
     return IntentData(
-        language,
-        labels,
-        tuple(train),
-        tuple(train.values()),
-        tuple(test),
-        tuple(test.values()),
-        counts[0],
-        counts[1],
-        tuple(text for text in unlabelled if text and text not in train and text not in test),
+        language, labels, tuple(train), tuple(train.values()), tuple(test), tuple(test.values()), counts[0], counts[1]
     )
 
 

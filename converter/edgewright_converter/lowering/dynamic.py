@@ -20,8 +20,9 @@ _LOOKS_UP_INT4 = (2, 18)
 _WORTHWHILE = 1024  # numbers; tf.lite leaves smaller constants alone, too
 
 
-def quantize_weights(graph: Graph, bits: Callable[[Op], int], runtime: tuple[int, ...]) -> None:
-    """bits: of an operation's weights: 32, 8 or 4. runtime: the target's, which decides what its kernels take."""
+def quantize_weights(graph: Graph, bits: Callable[[Op], int], runtime: tuple[int, ...], stored: bool = False) -> None:
+    """bits: of an operation's weights: 32, 8 or 4. runtime: the target's, which decides what its kernels take. stored:
+    keep 8-bit weights in integers, but compute in floats: the delegate unpacks them once, when the model is loaded."""
     done: dict[tuple[Tensor, str], Tensor] = {}
     for op in list(graph.ops):
         wanted = bits(op)
@@ -30,7 +31,12 @@ def quantize_weights(graph: Graph, bits: Callable[[Op], int], runtime: tuple[int
         for index, tensor in enumerate(op.inputs):
             if tensor is None or tensor.data is None or tensor.dtype != "float32" or tensor.data.size < _WORTHWHILE:
                 continue
-            if op.kind in _HYBRID and index == 1:
+            if op.kind in _HYBRID and index == 1 and stored and (wanted == 8 or op.kind != "FULLY_CONNECTED"):
+                key = (tensor, f"stored {op.kind}")
+                if key not in done:
+                    done[key] = _dequantized(graph, op, quantized(tensor, 8, _HYBRID[op.kind]))
+                op.inputs[1] = done[key]
+            elif op.kind in _HYBRID and index == 1:
                 key = (tensor, f"{op.kind} {wanted}")
                 if key not in done:
                     few = wanted if op.kind == "FULLY_CONNECTED" else 8

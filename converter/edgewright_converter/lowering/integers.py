@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .graph import Array, Graph, Grid, Op, Tensor
-from .kernels import FIXED, INTEGER, JOINS, MOVES, WEIGHTED
+from .kernels import FIXED, INTEGER, JOINS, MOVES, WEIGHTED, data_index
 from .ops import dequantize, quantize
 from .ranges import Ranges, activation_grid
 from .weights import quantized
@@ -67,7 +67,10 @@ class _Quantizer:
             else:
                 op.inputs = [t if t is None else self._real(t) for t in op.inputs]
                 self.ops.append(op)
-        graph.outputs = [self.integers[t] if int8_ends and t in self.integers else self._real(t) for t in graph.outputs]
+        integer = [int8_ends and tensor.dtype == "float32" for tensor in graph.outputs]
+        graph.outputs = [
+            self._integer(t) if whole else self._real(t) for t, whole in zip(graph.outputs, integer, strict=True)
+        ]
         graph.ops = self.ops
         graph.prune()
 
@@ -90,7 +93,7 @@ class _Quantizer:
                 groups[op.input(1)].append(op)
         inputs = set(self.graph.inputs)
         for group in groups.values():
-            for tensors in ([op.input(0) for op in group], [op.output for op in group]):
+            for tensors in ([op.input(data_index(op)) for op in group], [op.output for op in group]):
                 own = [t for t in tensors if t.range is None and t in self.ranges and t not in inputs]
                 if len(own) > 1:
                     low, high = zip(*(self.ranges[t] for t in own), strict=True)
@@ -149,7 +152,7 @@ class _Quantizer:
             made = output.like(output.name, "int8", grid)
             outputs.append(made)
             self.integers[output] = made
-        self.ops.append(Op(op.kind, inputs, outputs, op.options, 1, op.choice, kept=op.kept))
+        self.ops.append(Op(op.kind, inputs, outputs, op.options, op.version, op.choice, kept=op.kept))
         for output, made in zip(op.outputs, outputs, strict=True):
             # The training settled another grid than the kernel gives.
             if output.range is not None and op.kind in MOVES:
@@ -158,25 +161,30 @@ class _Quantizer:
                     self.integers[output] = self._requantize(made, wanted)
 
     def _weighted(self, op: Op) -> None:
-        data, weights = self._integer(op.input(0)), op.input(1)
+        data, weights = self._integer(op.input(data_index(op))), op.input(1)
+        bias = 3 if op.kind == "TRANSPOSE_CONV" else 2
         assert data.grid is not None
-        bits, axis = self.bits(op), WEIGHTED[op.kind] if self.per_channel(op) else None
-        if bits == 32:
-            bits = 8
+        axis = WEIGHTED[op.kind] if self.per_channel(op) else None
+        bits = 4 if self.bits(op) == 4 and op.kind != "TRANSPOSE_CONV" else 8
         key = (weights, f"{op.kind} {bits} {axis}")
         if key not in self.constants:
             self.constants[key] = quantized(weights, bits, axis)
         kernel = self.constants[key]
-        inputs: list[Tensor | None] = [data, kernel]
-        if len(op.inputs) > 2 and op.inputs[2] is not None:
-            bias = op.input(2)
-            assert bias.data is not None
-            assert kernel.grid is not None
-            scale = (kernel.grid.scale.astype(np.float64) * float(data.grid.scale[0])).astype(np.float32)
-            steps = np.rint(bias.data.astype(np.float64) / scale.astype(np.float64))
-            grid = Grid(scale, np.zeros(len(scale), np.int64), 0)
-            inputs.append(Tensor.constant(bias.name, np.clip(steps, -_INT32, _INT32).astype(np.int32), "int32", grid))
+        inputs = list(op.inputs)
+        inputs[data_index(op)], inputs[1] = data, kernel
+        if op.data(bias) is not None:
+            inputs[bias] = self._bias(op, op.input(bias), kernel.grid, data.grid)
         self._emit(op, inputs, self._measured(op.output))
+
+    def _bias(self, op: Op, bias: Tensor, kernel: Grid | None, data: Grid) -> Tensor:
+        assert bias.data is not None
+        assert kernel is not None
+        scale = (kernel.scale.astype(np.float64) * float(data.scale[0])).astype(np.float32)
+        steps = np.rint(bias.data.astype(np.float64) / scale.astype(np.float64))
+        # The kernels compute a dense layer's bias scales themselves, and read the first at most.
+        shown = scale[:1] if op.kind == "FULLY_CONNECTED" else scale
+        grid = Grid(shown, np.zeros(len(shown), np.int64), 0)
+        return Tensor.constant(bias.name, np.clip(steps, -_INT32, _INT32).astype(np.int32), "int32", grid)
 
     def _integer(self, tensor: Tensor, grid: Grid | None = None) -> Tensor:
         """The tensor on its grid, or on this one."""

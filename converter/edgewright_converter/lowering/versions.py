@@ -1,6 +1,7 @@
 """The version of each operator: the lowest whose kernel takes these types, as in LiteRT's op_version.cc."""
 
 from .graph import Graph, Op, Tensor
+from .kernels import kinds
 
 
 def set_versions(graph: Graph) -> None:
@@ -16,6 +17,9 @@ def _version(op: Op) -> int:
         return _fully_connected(op, inputs)
     if op.kind in ("CONV_2D", "DEPTHWISE_CONV_2D"):
         return _convolution(op, inputs)
+    if op.kind == "TRANSPOSE_CONV":
+        lone = len(op.inputs) < 4 or op.inputs[3] is None
+        return max(2 if inputs[1] == "int8" else 1, 1 if lone else 3)
     if op.kind == "SPLIT":
         return {"int8": 2, "int32": 3, "int16": 4}.get(inputs[1], 1)
     if op.kind == "MUL" and first == "int8":
@@ -34,20 +38,7 @@ def _version(op: Op) -> int:
 
 
 _INT8 = {"REVERSE_V2": 3, "TILE": 3} | dict.fromkeys(
-    [
-        "RESHAPE",
-        "EXPAND_DIMS",
-        "SQUEEZE",
-        "SELECT",
-        "SELECT_V2",
-        "HARD_SWISH",
-        "LEAKY_RELU",
-        "PRELU",
-        "ELU",
-        "GATHER_ND",
-        "RELU_N1_TO_1",
-    ],
-    1,
+    kinds("RESHAPE EXPAND_DIMS SQUEEZE SELECT SELECT_V2 HARD_SWISH LEAKY_RELU PRELU ELU GATHER_ND RELU_N1_TO_1"), 1
 )  # where it is not version 2 that brought int8
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from .graph import Array, Grid, Tensor
 
+_ON_GRID = 1e-3  # of a step: float32 rounds by less, and no untrained tensor lies that close everywhere
 LIMITS = {8: 127, 4: 7}
 
 
@@ -34,10 +35,18 @@ def quantized(tensor: Tensor, bits: int, axis: int | None) -> Tensor:
     """The constant in fewer bits. axis: each of its indices has a scale of its own; None: one scale for all."""
     assert tensor.data is not None
     scale = symmetric_scale(tensor.data, bits, axis)
+    whole = symmetric_scale(tensor.data, bits, None)
+    if axis is not None and _lies_on(tensor.data, whole):
+        scale = np.repeat(whole, len(scale))  # a training has settled one scale for all
     grid = Grid(scale, np.zeros(len(scale), np.int64), axis or 0)
     return Tensor.constant(
         tensor.name, to_integers(tensor.data, scale, bits, axis), "int4" if bits == 4 else "int8", grid
     )
+
+
+def _lies_on(values: Array, scale: Array) -> bool:
+    steps = values.astype(np.float64) / float(scale[0])
+    return bool(np.abs(steps - np.rint(steps)).max(initial=0) < _ON_GRID)
 
 
 def restored(tensor: Tensor) -> Array:

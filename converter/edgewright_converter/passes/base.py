@@ -66,7 +66,8 @@ class Context:
     is drawn by chance. folder: for checkpoints and what takes long to compute again; it outlives the conversion where
     the user said where. report: called with the fraction of this pass that is done. undo: an ExitStack that is unwound
     once the model is traced, or at once where the pass is rolled back. unlabelled: more inputs, () where there are no
-    more. outputs: the names of the model's. trust: whether model files may hold Python code. trainings: numbers the trainings of this pass.
+    more. outputs: the names of the model's. trust: whether model files may hold Python code. trainings: numbers the
+    trainings of this pass.
     """
 
     interface: "Interface"
@@ -101,6 +102,8 @@ class Context:
         import keras
         import tensorflow as tf
 
+        if not self.interface.batched:
+            batch = self.interface.inputs[0].shape[0]
         step = tf.function(lambda tensors: model(self.interface.pack(list(tensors)), training=False), autograph=False)
 
         def ask(x: tuple[Array, ...]) -> Array:

@@ -12,6 +12,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from edgewright_runtime.errors import storage_errors
+
 from ..data import Array
 from ..errors import ModelError
 from ..function import is_function
@@ -104,7 +106,7 @@ class Distill(TrainingOptions):
         small = context.train.take(64, context.seed).x
         if len(context.outputs) > 1:
             raise ModelError(
-                f"Model {model.name} has the outputs {', '.join(context.outputs)}, and distill takes a teacher with one."
+                f"Model {model.name} has the outputs {', '.join(context.outputs)}: distill takes a teacher with one."
             )
         if context.train.y is not None and context.train.classes is None:
             raise ModelError("distill takes a teacher of classes, and the labels y_train are other numbers.")
@@ -200,9 +202,10 @@ class Distill(TrainingOptions):
             parts.append(soft_labels.table(soft, None if hard is None else hard[rows], self._kept(classes)))
         found = np.concatenate(parts)
         part = file.with_suffix(".part")
-        with part.open("wb") as out:
-            np.save(out, found)
-        part.replace(file)
+        with storage_errors(f"write the teacher's answers into {file}"):
+            with part.open("wb") as out:
+                np.save(out, found)
+            part.replace(file)
         return Samples(x, found, None)
 
     def _transfer(self, answer: Array, context: Context) -> tuple[tuple[Array, ...], Array | None]:

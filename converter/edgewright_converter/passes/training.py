@@ -161,9 +161,6 @@ def _trainee(model: Any) -> Any:
 
     if type(model).train_step is not keras.Model.train_step:
         return model
-    functional = getattr(model, "_functional", None) or model
-    if hasattr(functional, "_inputs_struct"):
-        return keras.Model(functional._inputs_struct, functional._outputs_struct, name=model.name)
 
     class Trainee(keras.Model):  # type: ignore[misc]
         def __init__(self) -> None:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from unit.models import tiny_model, wide_model
 
 from edgewright_converter.checkpoint_key import keys_of
 from edgewright_converter.cost import macs_of
@@ -21,7 +22,6 @@ from edgewright_converter.passes.training import TrainingOptions
 from edgewright_converter.recipe import Budgets, Recipe, parse_recipe
 from edgewright_converter.targets import get_target
 from edgewright_runtime.errors import InputError
-from unit.models import tiny_model, wide_model
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,8 @@ def test_a_pass_that_changes_the_signature_is_refused() -> None:
 
     model, data = model_and_data()
     request = request_for({"x_train": data["x_train"]}, Spoil(rename=True))
-    with ExitStack() as undo, pytest.raises(ModelError, match=r"After the pass spoil the model is other float32 \(6,\)"):
+    says = r"After the pass spoil the model is other float32 \(6,\)"
+    with ExitStack() as undo, pytest.raises(ModelError, match=says):
         change(model, request.data, request, steps(request), undo)
 
 

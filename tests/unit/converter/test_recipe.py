@@ -30,7 +30,16 @@ def test_reads_every_key() -> None:
     assert recipe == Recipe(
         "kitchen", (Quantize("int8", "int8"),), "rpi4", Budgets(latency_ms=20, memory_mb=None, size_bytes=1_000_000)
     )
-    assert recipe.to_dict()["passes"] == [{"use": "quantize", "mode": "int8", "border": "int8"}]
+    assert recipe.to_dict()["passes"] == [{"use": "quantize", "mode": "int8", "border": "int8", "layers": {}}]
+
+
+def test_single_layers_are_chosen_in_a_table() -> None:
+    text = (
+        '[[passes]]\nuse = "quantize"\nmode = "int8"\n[passes.layers]\n"attention_*" = "float32"\nembedding = "int4"\n'
+    )
+    recipe = parse_recipe(text, "kitchen.toml")
+    assert recipe.quantize == Quantize("int8", layers={"attention_*": "float32", "embedding": "int4"})
+    assert recipe.to_dict()["passes"][0]["layers"] == {"attention_*": "float32", "embedding": "int4"}
 
 
 def test_built_in_recipes_cover_every_mode_under_their_own_names() -> None:
@@ -58,7 +67,7 @@ def test_a_recipe_given_as_such_is_taken_as_it_is() -> None:
         ("colour = 3", 1, "unknown key 'colour': known are name, target, passes, budget"),
         ("name = 3", 1, "name must be a string, not 3"),
         ('[[passes]]\nuse = "quantize"\nmode = 8', 3, "mode must be a string"),
-        ('[[passes]]\nuse = "quantize"\nmode = "int4"', 3, "mode must be one of"),
+        ('[[passes]]\nuse = "quantize"\nmode = "int3"', 3, "mode must be one of"),
         ('[[passes]]\nuse = "quantize"', 2, "mode is missing"),
         ('[[passes]]\nmode = "int8"', 1, "unknown pass None"),
         ('[[passes]]\nuse = "shrink"', 2, "unknown pass 'shrink': known are "),

@@ -141,19 +141,20 @@ class Adapters:
         try:
             with np.load(path, allow_pickle=False) as archive:
                 meta = json.loads(archive[_META].tobytes())
-                values = {key: archive[key] for key in archive.files if key != _META}
+                rank, alpha, base = meta["rank"], meta["alpha"], meta["base"]
+                values = {key: archive[key].astype(np.float32) for key in archive.files if key != _META}
         except Exception as error:  # zipfile, zlib, json, numpy and the system each have their own
             raise InputError(
                 f"Adapters {path} cannot be read ({error}): expected a file that Adapters.save wrote."
             ) from error
-        if (meta.get("rank"), meta.get("alpha")) != (self.rank, self.alpha):
+        if (rank, alpha) != (self.rank, self.alpha):
             raise InputError(
-                f"Adapters {path} have rank {meta.get('rank')} and alpha {meta.get('alpha')}, here are {self.rank} and "
+                f"Adapters {path} have rank {rank} and alpha {alpha}, here are {self.rank} and "
                 f"{self.alpha}: attach with the same."
             )
         own = self._values()
         same = {key: value.shape for key, value in values.items()} == {key: v.shape for key, v in own.items()}
-        if meta.get("base") != self._base() or not same:
+        if base != self._base() or not same:
             raise InputError(f"Adapters {path} were trained on another base model, or on other layers of it.")
         if not all(np.isfinite(value).all() for value in values.values()):
             raise InputError(f"Adapters {path} hold NaN or infinity: train them again.")

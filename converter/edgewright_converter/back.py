@@ -15,7 +15,7 @@ from .job import Finished, Prepared, Request, Steps
 from .lower import check_runnable, lower
 from .outcome import Outcome
 from .passes.quantize import Quantize
-from .weights.gains import with_gains
+from .weights.gains import COUNTED, with_gains
 
 
 def finish(prepared: Prepared, request: Request, steps: Steps) -> Finished:
@@ -69,36 +69,33 @@ def finish(prepared: Prepared, request: Request, steps: Steps) -> Finished:
 
 
 def _with_costs(prepared: Prepared, request: Request) -> tuple[Outcome, ...]:
-    """Each pass with what the model cost before and after it, as a float32 flatbuffer on this machine."""
-    costs: dict[tuple[bytes, bool], Cost | None] = {}
-    # From the pass on that asks for sparse tensors, its zeros are stored as those.
-    sparse = [False]
-    for outcome in prepared.outcomes:
-        asked = request.recipe.sparse and bool(outcome.options.get("sparse")) and not outcome.rolled_back
-        sparse.append(sparse[-1] or asked)
-    stored = list(zip(prepared.states, sparse, strict=False))
-    for state, as_sparse in stored:
-        if (state.graph, as_sparse) not in costs:
-            costs[state.graph, as_sparse] = _cost(state, as_sparse, prepared, request)
-    found = []
-    for outcome, (before, was), (after, is_now) in zip(prepared.outcomes, stored, stored[1:], strict=False):
+    """Each pass with what the model cost before and after it, as a float32 flatbuffer on this machine.
+
+    A pass that leaves the number of parameters alone, and makes none of them equal, leaves the cost alone. From
+    the pass on that asks for sparse tensors, zeros are stored as those.
+    """
+    found: list[Outcome] = []
+    sparse = False
+    cost = _cost(prepared.states[0], prepared, request) if prepared.outcomes else None
+    for outcome, state in zip(prepared.outcomes, prepared.states[1:], strict=True):
+        before = cost
+        changed = outcome.parameters_after != outcome.parameters_before or outcome.use in COUNTED
+        if changed and not outcome.rolled_back:
+            sparse = sparse or (request.recipe.sparse and bool(outcome.options.get("sparse")))
+            cost = _cost(state, prepared, request, sparse)
         values: dict[str, Any] = {}
-        for when, cost in (("before", costs[before.graph, was]), ("after", costs[after.graph, is_now])):
-            if cost is not None and not (outcome.rolled_back and when == "after"):
-                values |= {
-                    f"macs_{when}": cost.macs,
-                    f"latency_us_{when}": cost.latency_us,
-                    f"float_bytes_{when}": cost.size_bytes,
-                    f"compressed_bytes_{when}": cost.compressed_bytes,
-                }
+        for when, one in (("before", before), ("after", cost)):
+            if one is not None:
+                values |= {f"macs_{when}": one.macs, f"latency_us_{when}": one.latency_us}
+                values |= {f"float_bytes_{when}": one.size_bytes, f"compressed_bytes_{when}": one.compressed_bytes}
         found.append(with_gains(replace(outcome, **values)))
     return tuple(found)
 
 
-def _cost(state: Frozen, as_sparse: bool, prepared: Prepared, request: Request) -> Cost | None:
+def _cost(state: Frozen, prepared: Prepared, request: Request, sparse: bool = False) -> Cost | None:
     """None where only a later pass makes it runnable."""
     try:
-        model = lower(state, Quantize("float32"), (), request.target, as_sparse).model
+        model = lower(state, Quantize("float32"), (), request.target, sparse).model
         return cost_of(model, tuple(spec.name for spec in prepared.frozen.inputs), prepared.fitted.probes)
     except EdgewrightError:
         return None

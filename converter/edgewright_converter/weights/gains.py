@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from ..outcome import Outcome
 
+COUNTED = ("prune", "cluster")  # the passes whose gain is in the values, not in the number of parameters
 _NOTICED = 0.99  # of the bytes before
 
 
@@ -11,7 +12,7 @@ def with_gains(outcome: Outcome) -> Outcome:
     """Add sentences to a pass that changes single weights, once it is measured; others stay as they are."""
     stored = _sentence("Bytes as stored", outcome.float_bytes_before, outcome.float_bytes_after)
     packed = _sentence("Bytes compressed", outcome.compressed_bytes_before, outcome.compressed_bytes_after)
-    if outcome.use not in ("prune", "cluster") or outcome.rolled_back or not stored or not packed:
+    if outcome.use not in COUNTED or outcome.rolled_back or not stored or not packed:
         return outcome
     # Measured times are no part of a bundle, whose bytes repeat; that no kernel looks for zeros or values always holds.
     same = "No kernel skips single zeros or looks up shared values: no gain in latency."

@@ -9,6 +9,8 @@ Field numbers are those of TensorFlow Lite's schema.fbs, version 3.
 """
 
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple, Optional
 
 from .errors import InputError
@@ -28,15 +30,13 @@ class Graph(NamedTuple):
 
 def read_graph(model: bytes) -> Graph:
     """Raises InputError where the bytes contradict themselves."""
-    try:
+    with _readable():
         graph = _graph(model)
         operators = tuple(
             (_ints(model, operator, _OPERATOR_INPUTS), _ints(model, operator, _OPERATOR_OUTPUTS))
             for operator in _tables(model, graph, _OPERATORS)
         )
         return Graph(_ints(model, graph, _INPUTS), _ints(model, graph, _OUTPUTS), operators)
-    except (struct.error, IndexError) as error:
-        raise InputError("The flatbuffer's graph cannot be read: convert the model again.") from error
 
 
 def cut(model: bytes, count: int) -> bytes:
@@ -44,20 +44,30 @@ def cut(model: bytes, count: int) -> bytes:
     graph = read_graph(model)
     if not 1 <= count <= len(graph.operators):
         raise InputError(f"The model has {len(graph.operators)} operators, it cannot end after {count}.")
-    table = _graph(model)
-    operators, field = _vector(model, table, _OPERATORS), _field(model, table, _OUTPUTS)
-    if operators is None or field is None:
-        raise InputError("The model has no outputs: convert it again.")
-    outputs = _still_wanted(graph, count)
-    changed = bytearray(model)
-    struct.pack_into("<I", changed, operators, count)
-    signatures = _vector(model, _root(model), _SIGNATURES)
-    if signatures is not None:
-        struct.pack_into("<I", changed, signatures, 0)
-    changed += bytes(-len(changed) % 4)
-    struct.pack_into("<I", changed, field, len(changed) - field)
-    changed += struct.pack(f"<I{len(outputs)}i", len(outputs), *outputs)
-    return bytes(changed)
+    with _readable():
+        table = _graph(model)
+        operators, field = _vector(model, table, _OPERATORS), _field(model, table, _OUTPUTS)
+        if operators is None or field is None:
+            raise InputError("The model has no outputs: convert it again.")
+        outputs = _still_wanted(graph, count)
+        changed = bytearray(model)
+        struct.pack_into("<I", changed, operators, count)
+        signatures = _vector(model, _root(model), _SIGNATURES)
+        if signatures is not None:
+            struct.pack_into("<I", changed, signatures, 0)
+        changed += bytes(-len(changed) % 4)
+        struct.pack_into("<I", changed, field, len(changed) - field)
+        changed += struct.pack(f"<I{len(outputs)}i", len(outputs), *outputs)
+        return bytes(changed)
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """An offset that leads out of the bytes is the file's fault."""
+    try:
+        yield
+    except (struct.error, IndexError) as error:
+        raise InputError("The flatbuffer's graph cannot be read: convert the model again.") from error
 
 
 def _still_wanted(graph: Graph, count: int) -> list[int]:

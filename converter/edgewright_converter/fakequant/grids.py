@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 _NARROWEST = 1e-6  # of a range: a tensor of zeros needs some grid too
+_SMALLEST = 1e-30  # of max |w|: below it a step is no float32 that can be divided by, and the weights are as good as zero
 
 
 def weight_scale(weights: Array, reduced: tuple[int, ...], bits: int, clip: Array | float = 1.0) -> Array:
     """The step of each channel's grid. reduced: axes that share a scale, which stay as size 1; clip: of max |w|."""
     largest = np.abs(weights).max(axis=reduced, keepdims=True) * clip
-    return np.asarray(np.where(largest > 0, largest, 1.0) / top(bits), np.float32)
+    return np.asarray(np.where(largest > _SMALLEST, largest, 1.0) / top(bits), np.float32)
 
 
 def top(bits: int) -> int:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
@@ -14,6 +14,7 @@ WEIGHTS = arrays(np.float32, array_shapes(min_dims=2, max_dims=4, max_side=6), e
 
 
 @given(WEIGHTS, st.sampled_from([4, 8]), st.booleans())
+@example(np.full((1, 1), 1e-45, np.float32), 8, True)
 def test_snapped_weights_are_found_again_by_a_quantizer_that_knows_the_largest_alone(
     weights: np.ndarray, bits: int, per_channel: bool
 ) -> None:

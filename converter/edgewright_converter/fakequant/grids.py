@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 _NARROWEST = 1e-6  # of a range: a tensor of zeros needs some grid too
-_SMALLEST = 1e-30  # of max |w|: below it a step is no float32 that can be divided by, and the weights are as good as zero
+_SMALLEST = 1e-30  # of max |w|: below it no float32 step can be divided by, and the weights are as good as zero
 
 
 def weight_scale(weights: Array, reduced: tuple[int, ...], bits: int, clip: Array | float = 1.0) -> Array:

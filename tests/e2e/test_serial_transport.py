@@ -352,7 +352,7 @@ def test_bytes_arrived_are_told(transport: SerialTransport, tmp_path: Path) -> N
 
 
 def test_a_higher_speed_is_taken_where_it_works_and_left_where_it_does_not(
-    line: SerialLine, bash: None, tmp_path: Path
+    line: SerialLine, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     """This line garbles everything above 460,800 baud, and whatever the two ends send at different speeds."""
     taken = set()
@@ -367,6 +367,7 @@ def test_a_higher_speed_is_taken_where_it_works_and_left_where_it_does_not(
             state = termios.tcgetattr(terminal)
             state[4] = state[5] = termios.B115200
             termios.tcsetattr(terminal, termios.TCSANOW, state)
+        request.getfixturevalue("bash")  # afterwards, for it goes back to the speed that it was started with
         line.to_device = line.to_host = chip
         opened = _open(line, tmp_path)
         content = _content(tmp_path / "out", 300_000)

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from unit.converter.test_zoo import NAMES, convert
+from unit.converter.test_zoo import NAMES, RECIPES, convert
 
 from edgewright_converter.doctor import ERROR, examine
-from edgewright_converter.recipe import builtin_recipes
 from edgewright_converter.targets import get_target
 
 pytestmark = pytest.mark.slow
@@ -63,7 +62,7 @@ def run(python: Path, folder: Path) -> dict[str, str]:
     return {line.split()[0]: line.split()[1] for line in done.stdout.splitlines()}
 
 
-@pytest.mark.parametrize("recipe", builtin_recipes())
+@pytest.mark.parametrize("recipe", RECIPES)
 def test_every_model_of_the_zoo_loads_and_answers(old_runtime: Path, recipe: str, tmp_path: Path) -> None:
     from unit.converter import zoo
 

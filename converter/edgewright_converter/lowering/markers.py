@@ -15,6 +15,7 @@ operator that it passes through untouched, numbered by a constant, and taken out
 
 from typing import Any
 
+from ..errors import ConversionError
 from .graph import Graph
 
 Range = tuple[float, float]
@@ -26,7 +27,7 @@ _FIRST = 2  # where Zeta is defined, should anything evaluate it
 def mark_ranges(graph: Any) -> list[Range]:
     """Replace the FakeQuant nodes of a GraphDef by markers; returns the range of each.
 
-    Raises ValueError for a range that is not constant, and for other than 8 bits.
+    Raises ConversionError for a range that is not constant, and for other than 8 bits.
     """
     import numpy as np
     import tensorflow as tf
@@ -36,7 +37,10 @@ def mark_ranges(graph: Any) -> list[Range]:
     for node in [node for node in graph.node if node.op == "FakeQuantWithMinMaxVars"]:
         ends = [_constant(nodes, name) for name in node.input[1:3]]
         if None in ends or node.attr["num_bits"].i not in (0, 8):
-            raise ValueError(f"{node.name}: expected a constant range of 8 bits")
+            raise ConversionError(
+                f"The fake quantizer {node.name} has not a constant range of 8 bits, which alone can be kept: "
+                "freeze its range, or use the recipe int16x8 for 16 bits."
+            )
         number = graph.node.add(op="Const", name=f"{node.name}/range")
         number.attr["dtype"].type = tf.float32.as_datatype_enum
         number.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(np.float32(_FIRST + len(ranges))))

@@ -28,7 +28,6 @@ from edgewright.transports.host_keys import HostKeys
 from edgewright.transports.ssh_address import SshAddress
 from edgewright_runtime.bundle import Bundle
 from edgewright_runtime.quantiles import percentile
-from edgewright_runtime.result import BenchResult
 
 LIMIT = 0.03
 CLI = [sys.executable, "-c", "from edgewright.cli import main; main()"]
@@ -78,9 +77,8 @@ def compare(bundle: Path, home: Path, rounds: int, seconds: float) -> int:
 
 def median_ms(command: Sequence[str]) -> float:
     document = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
-    if document["kind"] == "bench-list":
-        (document,) = document["results"]
-    return percentile(BenchResult.from_document(document).latency_ns, 50) / 1e6
+    (result,) = document["results"]
+    return percentile(result["latency_ns"], 50) / 1e6
 
 
 if __name__ == "__main__":

@@ -3,12 +3,12 @@
 import time
 import zlib
 from dataclasses import dataclass
-from math import prod
 from statistics import median
 
 from .check import engine_for
 from .data import Array
-from .flatbuffer import Node, Subgraph, Tensor, read
+from .doctor.work import multiplications
+from .flatbuffer import read
 
 _RUNS, _SECONDS = 200, 0.5
 
@@ -43,20 +43,4 @@ def cost_of(model: bytes, names: tuple[str, ...], samples: tuple[Array, ...]) ->
 
 def macs_of(model: bytes) -> int:
     """Multiply-adds of the matrix products and convolutions in one run; a loop's body counts once."""
-    return sum(_macs(graph, node) for graph in read(model).subgraphs for node in graph.nodes)
-
-
-def _macs(graph: Subgraph, node: Node) -> int:
-    tensors: list[Tensor] = [graph.tensors[index] for index in node.inputs if index >= 0]
-    out = prod(graph.tensors[node.outputs[0]].shape) if node.outputs else 0
-    if node.operator == "FULLY_CONNECTED":
-        return out * tensors[1].shape[-1]
-    if node.operator == "BATCH_MATMUL":
-        return out * tensors[0].shape[-1]
-    if node.operator == "CONV_2D":
-        return out * prod(tensors[1].shape[1:])
-    if node.operator == "DEPTHWISE_CONV_2D":
-        return out * prod(tensors[1].shape[1:3])
-    if node.operator == "TRANSPOSE_CONV":  # output shape, weights, input
-        return prod(tensors[2].shape) * prod(tensors[1].shape[:3])
-    return 0
+    return sum(multiplications(read(model)).values())

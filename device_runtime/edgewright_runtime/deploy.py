@@ -14,6 +14,9 @@ from .manifest import FileEntry, parse_manifest
 from .request import Request
 from .store import Store
 
+# Whether they are there is all that is asked; the engines' own modules would import numpy for it.
+_PACKAGES = {"litert": "ai_edge_litert", "tflite": "tflite_runtime"}
+
 Check = Callable[[Path], dict[str, Any]]
 Tell = Callable[[str], None]
 
@@ -58,15 +61,14 @@ def roll_back(store: Store, name: str, check: Check, tell: Tell) -> dict[str, An
 
 def _device(store: Store) -> dict[str, Any]:
     """For the host to judge by, before it sends anything."""
-    import platform
+    from importlib.util import find_spec
 
-    from .engines import installed_engines
     from .facts import parse_memory_bytes, read_fact
 
     disk = os.statvfs(store.home)
     return {
-        "engines": installed_engines(),
-        "machine": platform.machine(),
+        "engines": [name for name, package in _PACKAGES.items() if find_spec(package) is not None],
+        "machine": os.uname().machine,
         "memory_bytes": read_fact(Path("/proc/meminfo"), parse_memory_bytes),
         "free_bytes": disk.f_bavail * disk.f_frsize,
     }

@@ -45,7 +45,7 @@ class Doctor:
         from edgewright_converter.doctor import WARNING, examine
         from edgewright_converter.targets import RUNTIMES, Target
 
-        installed = [name for name in RUNTIMES if facts["engines"].get(name) is not None]
+        installed = [name for name in RUNTIMES if name in facts["engines"]]
         engine = self._engine if self._engine in RUNTIMES else next(iter(installed), None)
         if engine is None:
             return ()  # the device itself says that it has none

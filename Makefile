@@ -38,7 +38,7 @@ tflite: .venv-tflite/.installed
 $(STAMP): setup.cfg pyproject.toml
 	@test -n "$(PYTHON)" || { echo "edgewright needs Python 3.11, 3.12 or 3.13: install one, or run make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[convert,demo,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[convert,demo,language,dev]'
 	@touch $(STAMP)
 
 clean:

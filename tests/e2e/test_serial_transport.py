@@ -17,6 +17,8 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 import pytest
+import serial
+import serial.rfc2217
 import unit.sdk.test_transports as contract
 from e2e.serial_line import HAS_GETTY, PASSWORD, SerialLine, getty_on, noise, serial_line, shell_on
 
@@ -419,6 +421,57 @@ def _serve(server: socket.socket, port: int) -> None:
                         data = data[os.write(port, data) :]
                 else:
                     connection.sendall(data)
+
+
+def test_a_terminal_server_that_sets_the_speed_too(line: SerialLine, bash: None, tmp_path: Path) -> None:
+    """RFC 2217: Telnet with the port's settings in it, served by pyserial's own half of the protocol."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        _PortWithoutModemLines(str(line.port), 115_200, timeout=0.05) as port,
+    ):
+        threading.Thread(target=_serve_rfc2217, args=(server, port), daemon=True).start()
+        address = SerialAddress(
+            f"rfc2217://127.0.0.1:{server.getsockname()[1]}", baud=57_600, home=PurePosixPath(tmp_path / "device")
+        )
+        opened = SerialTransport(address, silence_s=10, patience_s=40)
+        content = _content(tmp_path / "out")
+        opened.put(tmp_path / "out", opened.home / "file")
+        assert (tmp_path / "device/file").read_bytes() == content
+        assert port.baudrate >= 57_600  # what the host asked for reached the port, over the network
+        opened.close()
+
+
+class _PortWithoutModemLines(serial.Serial):
+    """A pseudo-terminal: it has a speed, but neither RTS nor DTR."""
+
+    def _update_rts_state(self) -> None:
+        pass
+
+    def _update_dtr_state(self) -> None:
+        pass
+
+
+class _ManagerWithoutModemLines(serial.rfc2217.PortManager):
+    def check_modem_lines(self, force_notification: bool = False) -> None:
+        pass
+
+
+def _serve_rfc2217(server: socket.socket, port: serial.Serial) -> None:
+    connection, _ = server.accept()
+    with connection:
+        output = connection.makefile("wb", buffering=0)
+        manager = _ManagerWithoutModemLines(port, output)
+
+        def to_network() -> None:
+            with suppress(OSError, TypeError, serial.SerialException):  # as of a port closed meanwhile
+                while True:
+                    if data := port.read(port.in_waiting or 1):
+                        connection.sendall(b"".join(manager.escape(data)))
+
+        threading.Thread(target=to_network, daemon=True).start()
+        with suppress(OSError, TypeError, serial.SerialException):  # as of a port closed meanwhile
+            while data := connection.recv(4096):
+                port.write(b"".join(manager.filter(data)))
 
 
 # ---- as a user

@@ -28,9 +28,12 @@ class Port:
         self._port = self._open()
 
     def _open(self) -> Any:
+        port = self.address.port
+        # pyserial's rfc2217:// refuses to open with a time-out for writing; its network gives up by itself.
+        write_s = None if port.startswith("rfc2217:") else _WRITE_S
         with _explained(self.address):
             return serial.serial_for_url(
-                self.address.port, baudrate=self.address.baud, timeout=_READ_S, write_timeout=_WRITE_S, exclusive=True
+                port, baudrate=self.address.baud, timeout=_READ_S, write_timeout=write_s, exclusive=True
             )
 
     @property

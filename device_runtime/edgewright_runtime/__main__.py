@@ -80,7 +80,7 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cpus", type=_numbers, help="bind each model to these processors: 2,3")
     parser.add_argument("--min-runs", type=int, default=50)
     parser.add_argument("--min-seconds", type=float, default=1.0)
-    parser.add_argument("--launches", type=int, help="processes for each model: 1, or 10 where several are compared")
+    parser.add_argument("--launches", type=int, help="processes for each model: 1, or 16 where several are compared")
     parser.add_argument("--inputs", default="golden", help="golden, random or data")
     parser.add_argument("--seed", type=int, default=0, help="of the order and of random inputs")
     parser.add_argument("--single-stream", action="store_true", help="as many runs as MLPerf's estimate takes")

@@ -11,7 +11,7 @@ from .quantiles import SINGLE_STREAM_SAMPLES
 # moment and slow in another, or on one of its cores, is then the same for both models of most turns.
 BLOCKS, BLOCKS_IN_TURNS = 4, 12
 BLOCK_NS = 250_000_000  # at most, unless a single run takes longer
-LAUNCHES = 10  # of each model, where several are compared
+LAUNCHES = 16  # of each model, where several are compared: the interval bears one that was disturbed
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Plan:
     """engine, threads: as ``open_engine``; cpus: to bind the process to, or None.
 
     min_runs, min_seconds: of each model, over all its processes. launches: how many processes each model gets, None for
-    1, or 10 where several models are compared. inputs: one of INPUTS; seed: of the order and of random inputs.
+    1, or 16 where several models are compared. inputs: one of INPUTS; seed: of the order and of random inputs.
     single_stream: time as many runs as MLPerf's estimate takes. throughput: with up to so many callers, and so many
     threads. profile, energy: whether to look for where time and energy go.
     Raises InputError.

@@ -39,7 +39,7 @@ class Processors(click.ParamType[Any]):
 @click.option("--min-runs", default=50, show_default=True, type=click.IntRange(1), help="Time at least so many runs,")
 @click.option("--min-seconds", default=1.0, show_default=True, type=click.FloatRange(0), help="for at least so long.")
 @click.option(
-    "--launches", type=click.IntRange(1), help="Processes for each model: 1, or 10 where several are compared."
+    "--launches", type=click.IntRange(1), help="Processes for each model: 1, or 16 where several are compared."
 )
 @click.option(
     "--inputs",

@@ -109,7 +109,7 @@ def test_each_launch_is_a_process_of_its_own(bundle: Bundle) -> None:
 
 
 def test_how_often_a_model_is_started() -> None:
-    assert [Plan().launched(models) for models in (1, 2, 5)] == [1, 10, 10]
+    assert [Plan().launched(models) for models in (1, 2, 5)] == [1, 16, 16]
     assert Plan(launches=3).launched(2) == 3
     for plan, models in ((Plan(), 1), (Plan(min_runs=7, launches=3), 1), (Plan(min_seconds=10), 1), (Plan(), 2)):
         (blocks, runs, ns), launches = plan.blocks(models), plan.launched(models)

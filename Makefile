@@ -12,7 +12,7 @@ demo: $(STAMP)
 	$(BIN)/edgewright demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 check: $(STAMP)
 	$(BIN)/ruff check --no-cache .

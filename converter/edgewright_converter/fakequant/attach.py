@@ -227,11 +227,6 @@ def _clip(places: Places) -> None:
         kernel.clip = tf.Variable(clip, trainable=False, dtype="float32")
 
 
-def feed(model: Any, batches: Sequence[Any]) -> Callable[[], None]:
-    """What runs all batches through the model in eager mode."""
-
-    def run() -> None:
-        for batch in batches:
-            model(batch, training=False)
-
-    return run
+def feed(model: Any, batches: Sequence[Any]) -> list[Callable[[], Any]]:
+    """For each batch what runs it through the model in eager mode."""
+    return [partial(model, batch, training=False) for batch in batches]

@@ -221,10 +221,11 @@ def fold(normalization: Any, layer: Any, kernel: Kernel) -> None:
 
 def has_convolutions(model: Any) -> bool:
     from keras.src.layers.convolutional.base_conv import BaseConv
+    from keras.src.layers.convolutional.base_conv_transpose import BaseConvTranspose
     from keras.src.layers.convolutional.base_depthwise_conv import BaseDepthwiseConv
     from keras.src.layers.convolutional.base_separable_conv import BaseSeparableConv
 
-    kinds = BaseConv | BaseDepthwiseConv | BaseSeparableConv
+    kinds = BaseConv | BaseConvTranspose | BaseDepthwiseConv | BaseSeparableConv
     return any(isinstance(layer, kinds) for layer in model._flatten_layers())
 
 

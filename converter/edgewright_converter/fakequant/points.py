@@ -1,7 +1,7 @@
 """The places of one model where numbers are put on a grid, and the switch that says whether they are."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -158,17 +158,26 @@ class Places:
         finally:
             self.on, self.only, self.part = before
 
-    def calibrate(self, run: Callable[[], None], observer: str) -> None:
-        """Measure every range, before rounding there. run: feeds batches through the model in eager mode."""
+    def calibrate(self, runs: Iterable[Callable[[], Any]], observer: str) -> None:
+        """Measure every range, before rounding there. runs: each feeds one batch through the model in eager mode.
+
+        What an observer sees of a batch is all that comes to a point in it, be it in the steps of an RNN, the calls of
+        a shared layer, or the scores of an attention with and without its mask: one grid has to hold them all.
+        """
         observers: dict[int, tuple[Point, Any]] = {}
+        seen: dict[int, list[Any]] = {}
 
         def see(point: Point, x: Any, _: Any) -> None:
             if point.fixed is None and point.table is None:
-                _, seeing = observers.setdefault(id(point), (point, make_observer(observer, point.bits or 8)))
-                seeing.see(np.asarray(x, np.float32))
+                observers.setdefault(id(point), (point, make_observer(observer, point.bits or 8)))
+                seen.setdefault(id(point), []).append(np.asarray(x, np.float32).ravel())
 
         with self.tapped(see):
-            run()
+            for run in runs:
+                seen.clear()
+                run()
+                for key, parts in seen.items():
+                    observers[key][1].see(np.concatenate(parts))
         for point, seeing in observers.values():
             point.set(*seeing.range())
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ModelError
-from . import attention, layers, recurrent
+from . import attention, layers, normalization, recurrent
 from .layers import Call
 from .points import Kernel, Places
 
@@ -36,8 +36,6 @@ _ACTIVE = (
     *(
         "GlobalAveragePooling2D",
         "GlobalAveragePooling3D",
-        "LayerNormalization",
-        "RMSNormalization",
         "UnitNormalization",
     ),
     *("GroupNormalization", "Rescaling", "Normalization", "Resizing"),
@@ -122,6 +120,8 @@ def replacement(places: Places, named: Named) -> tuple[str, Call] | str | None:
         return "call", recurrent.CELLS[kind](places, layer, name)
     if isinstance(layer, keras.layers.BatchNormalization):
         return "call", layers.batch_normalization(places, layer, name)
+    if isinstance(layer, keras.layers.LayerNormalization | keras.layers.RMSNormalization):
+        return "call", normalization.normalization(places, layer, name)
     if not isinstance(layer, keras.layers.Layer):
         return _operation(places, named)
     if kind in _ACTIVATIONS:

@@ -7,9 +7,10 @@ of the same bytes lie in the file once, and names, metadata and descriptions, wh
 Reads and writes through the classes that ai-edge-litert generates from schema.fbs. Only the converter's child does.
 """
 
+import copy
 import dataclasses
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -168,3 +169,28 @@ class Model:
     @property
     def main(self) -> Graph:
         return self.graphs[0]
+
+
+def copied(model: Model, values: Mapping[Tensor, Any]) -> tuple[Model, dict[Tensor, Any]]:
+    """A model of its own that shares the constants' data, and the values of its tensors."""
+    made: dict[Tensor, Tensor] = {}
+
+    def own(tensor: Tensor) -> Tensor:
+        if tensor not in made:
+            made[tensor] = dataclasses.replace(tensor)
+        return made[tensor]
+
+    graphs = []
+    for graph in model.graphs:
+        ops = [
+            dataclasses.replace(
+                op,
+                inputs=[None if t is None else own(t) for t in op.inputs],
+                outputs=[own(t) for t in op.outputs],
+                intermediates=tuple(own(t) for t in op.intermediates),
+                options=copy.copy(op.options),
+            )
+            for op in graph.ops
+        ]
+        graphs.append(Graph(ops, [own(t) for t in graph.inputs], [own(t) for t in graph.outputs]))
+    return Model(graphs, model.inputs, model.outputs), {own(tensor): value for tensor, value in values.items()}

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 
 from ..errors import ConversionError
-from .graph import Model, Op
+from .graph import Model, Op, Tensor
 
 
 class Layers:
@@ -40,9 +40,14 @@ class Layers:
             )
 
     def _paths(self, op: Op) -> Iterator[tuple[str, ...]]:
-        """A tensor's name is the path of the layers that made it; fused ones are joined by semicolons."""
-        for output in op.outputs[:1]:
-            for name in output.name.split(";"):
+        """A tensor's name is the path of the layers that made it; fused ones are joined by semicolons. An output of the
+        model has a name of its own; then the constants that are read tell."""
+        found = list(self._paths_of(op.outputs[:1]))
+        yield from found or self._paths_of([t for t in op.inputs if t is not None and t.data is not None])
+
+    def _paths_of(self, tensors: list[Tensor]) -> Iterator[tuple[str, ...]]:
+        for tensor in tensors:
+            for name in tensor.name.split(";"):
                 parts = tuple(self._plain(part) for part in name.split("/")[1:-1])
                 if parts:
                     yield tuple(part for part in parts if part in self.names) or parts

@@ -8,25 +8,30 @@ int4          as int8-fast, with 4-bit weights where a kernel has them
 int8          all int8                                                                 int8 where there is a kernel
 
 On tflite-runtime 2.14 `int8-fast` stores int8 weights and computes in floats, for there the delegate has no integer
-kernel: an intent Transformer takes 0.98 of float32's time so, and 2.5 with weights quantized on the fly.
+kernel: an intent Transformer takes 0.98 of float32's time so, and 2.5 with weights quantized on the fly. So it does on
+an x86-64 without dot products of int8 (0.99 instead of 1.17; a depthwise-separable CNN in int8: 1.25), but for products
+with a single row, as in the steps of an RNN.
 
 Why `int8-fast` keeps floats between dense layers: normalizations, softmax and GELU are a dozen small operators whose
 int8 forms each rescale, and some have no fast kernel at all; benchmarks/lowering.py measures both.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from math import prod
 
 from ..outcome import Skipped
 from ..passes.quantize import Quantize
-from ..targets import Target, version_key
+from ..targets import HYBRID_IN_DELEGATE, Target, has_quick_integers, version_key
 from .dynamic import quantize_weights
-from .graph import Array, Graph, Model, Op
+from .graph import Array, Graph, Model, Op, copied
 from .integers import quantize_graph, supported
 from .kernels import MOVES, WEIGHTED, kinds
 from .layers import Layers
 from .markers import Range, take_ranges
 from .masks import saturate_masks
-from .ranges import measure
+from .ranges import Ranges, measure
+from .report import NO_TABLE, SAMPLES, Table, make_table
 from .rewrite import rewrite
 from .versions import set_versions
 
@@ -37,8 +42,15 @@ _BETWEEN = kinds(
     "TRANSPOSE GATHER REDUCE_MAX HARD_SWISH LOGISTIC RESIZE_NEAREST_NEIGHBOR RESIZE_BILINEAR STRIDED_SLICE "
     "SLICE FULLY_CONNECTED SOFTMAX"
 )
-_HYBRID_IN_DELEGATE = (2, 17)
 _BITS = {"float32": 32, "int8": 8, "int4": 4}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """skipped: what was left in float, with the reason; table: of the layers, where there were samples to judge by."""
+
+    skipped: tuple[Skipped, ...] = ()
+    table: Table = NO_TABLE
 
 
 def lay_out(
@@ -48,12 +60,12 @@ def lay_out(
     names: tuple[str, ...],
     settled: list[Range],
     samples: Iterable[Mapping[str, Array]],
-) -> tuple[Skipped, ...]:
-    """Change a float model into the mode's form. names: of the Keras layers; settled: see markers.py.
+) -> Layout:
+    """Change a float model into the mode's form. names: of the Keras layers; settled: see markers.py, whose training
+    has made a table already.
 
-    Returns what was left in float, with the reason. Raises ConversionError for a choice that fits no layer.
+    Raises ConversionError for a choice that fits no layer.
     """
-    runtime = version_key(target.runtime)
     layers = Layers(names, quantize.layers)
     for graph in model.graphs:
         for op in graph.ops:
@@ -61,50 +73,101 @@ def lay_out(
     layers.refuse_unused(model)
     take_ranges(model.main, settled)
     rewrite(model.main)  # not the bodies of loops, whose sizes the engine infers anew
+    _inherit_choices(model.main)
     if quantize.mode == "float32":
-        return ()
-    default = 4 if quantize.mode == "int4" else 8
-
-    def bits(op: Op) -> int:
-        return _BITS.get(op.choice or "", default)
-
-    region = _region(model.main, quantize.mode, bits, runtime)
+        return Layout()
+    form = _Form(quantize, target)
+    region = form.region(model.main)
+    few = list(samples)
     skipped: tuple[Skipped, ...] = ()
-    if region:
-        samples = list(samples)
-    if region and samples:
-        ranges = measure(model, samples)
-        if quantize.mode == "int8":
-            saturate_masks(model.main, ranges)
-            region = _region(model.main, quantize.mode, bits, runtime)
-        quantize_graph(
-            model.main,
-            ranges,
-            chosen=lambda op: op in region,
-            bits=bits,
-            # The Edge TPU's compiler asks for one scale in a dense layer; tflite-runtime 2.14 reads them all.
-            per_channel=lambda op: op.kind != "FULLY_CONNECTED" or not target.edgetpu,
-            int8_ends=quantize.border == "int8",
-        )
-    elif region:
+    if region and not few:
         what = "convolutions" if quantize.mode != "int8" else "operators"
         skipped = (Skipped(what, "without data their activations' ranges are unknown, so they stay float"),)
-    for graph in model.graphs:
-        stored = quantize.mode in ("int8-fast", "int4") and runtime < _HYBRID_IN_DELEGATE
-        quantize_weights(graph, bits, runtime, stored)
-        graph.prune()
-        set_versions(graph)
-    return (*skipped, *_left_float(model.main, quantize.mode, layers, runtime))
+    ranges = measure(model, few) if region and few else {}
+    floats, own = copied(model, ranges)
+    form.apply(model, ranges)
+
+    def partly(chosen: Callable[[Op], bool], weights_alone: bool) -> Model:
+        changed, measured = copied(floats, own)
+        form.apply(changed, measured, chosen, weights_alone)
+        return changed
+
+    table = NO_TABLE if settled or not few else make_table(floats, model, layers, few[:SAMPLES], partly)
+    return Layout((*skipped, *_left_float(model.main, quantize.mode, layers, target)), table)
 
 
-def _region(graph: Graph, mode: str, bits: Callable[[Op], int], runtime: tuple[int, ...]) -> set[Op]:
-    """The operators that become integer, activations included."""
-    able = {op for op in graph.ops if supported(op) and bits(op) != 32}
-    able -= {op for op in able if op.kind == "GATHER" and bits(op) == 4}  # its rows come out of their table as floats
-    if mode == "int8":
-        return able
-    if mode == "dynamic-int8" or runtime < _HYBRID_IN_DELEGATE:
-        return set()
+def _inherit_choices(graph: Graph) -> None:
+    """What only moves numbers goes with the layer that made them, or they would change their kind for nothing."""
+    makers = graph.makers()
+    for op in graph.ops:
+        if op.choice is None and op.kind in MOVES:
+            sources = [makers[t] for t in op.inputs if t is not None and t in makers]
+            op.choice = sources[0].choice if sources else None
+
+
+def _every(op: Op) -> bool:
+    return True
+
+
+class _Form:
+    """What a mode makes of a model for a target."""
+
+    def __init__(self, quantize: Quantize, target: Target) -> None:
+        self.mode, self.border, self.target = quantize.mode, quantize.border, target
+        self.runtime = version_key(target.runtime)
+
+    def bits(self, op: Op) -> int:
+        return _BITS.get(op.choice or "", 4 if self.mode == "int4" else 8)
+
+    def stores(self, op: Op) -> bool:
+        """Whether the operator computes in floats, from weights that are stored in integers."""
+        if self.mode not in ("int8-fast", "int4") or has_quick_integers(self.target):
+            return False
+        # A product with a single row is bound by memory, where a quarter of the bytes counts.
+        single = self.runtime >= HYBRID_IN_DELEGATE and prod(op.output.shape[:-1]) == 1
+        return not single
+
+    def region(self, graph: Graph, chosen: Callable[[Op], bool] = _every) -> set[Op]:
+        """The operators that become integer, activations included."""
+        able = {op for op in graph.ops if supported(op) and chosen(op) and self.bits(op) != 32}
+        # Of 4 bits, a GATHER's rows come out of their table as floats.
+        able -= {op for op in able if op.kind == "GATHER" and self.bits(op) == 4}
+        if self.mode == "int8":
+            return able
+        if self.mode == "dynamic-int8" or not has_quick_integers(self.target):
+            return set()
+        return _around_convolutions(graph, able)
+
+    def apply(
+        self, model: Model, ranges: Ranges, chosen: Callable[[Op], bool] = _every, weights_alone: bool = False
+    ) -> None:
+        """Change a float model in place. ranges: of its tensors, {} where nothing was measured. chosen: which operators
+        become integers, in whole or, with weights_alone, only the weights that they read."""
+        whole = chosen is _every
+
+        def bits(op: Op) -> int:
+            return self.bits(op) if chosen(op) else 32
+
+        if ranges and not weights_alone:
+            if self.mode == "int8":
+                saturate_masks(model.main, ranges)
+            region = self.region(model.main, chosen)
+            quantize_graph(
+                model.main,
+                ranges,
+                chosen=lambda op: op in region,
+                bits=bits,
+                # The Edge TPU's compiler asks for one scale in a dense layer; tflite-runtime 2.14 reads them all.
+                per_channel=lambda op: op.kind != "FULLY_CONNECTED" or not self.target.edgetpu,
+                int8_ends=whole and self.border == "int8",
+            )
+        for graph in model.graphs:
+            quantize_weights(graph, bits, self.runtime, lambda op: weights_alone or self.stores(op))
+            graph.prune()
+            set_versions(graph)
+
+
+def _around_convolutions(graph: Graph, able: set[Op]) -> set[Op]:
     makers, users = graph.makers(), graph.users()
     region: set[Op] = set()
     stack = [op for op in able if op.kind in _SEEDS]
@@ -119,7 +182,7 @@ def _region(graph: Graph, mode: str, bits: Callable[[Op], int], runtime: tuple[i
     return region
 
 
-def _left_float(graph: Graph, mode: str, layers: Layers, runtime: tuple[int, ...]) -> tuple[Skipped, ...]:
+def _left_float(graph: Graph, mode: str, layers: Layers, target: Target) -> tuple[Skipped, ...]:
     """What still computes in float32, alike layers together; () in dynamic-int8, which promises nothing else."""
     if mode == "dynamic-int8":
         return ()
@@ -135,8 +198,8 @@ def _left_float(graph: Graph, mode: str, layers: Layers, runtime: tuple[int, ...
         together.setdefault(tuple(names), []).append(layer)
     if mode == "int8":
         reason = "there is no int8 form of it here, or the recipe leaves the layer float"
-    elif runtime < _HYBRID_IN_DELEGATE:
-        reason = "float32 from stored integers: this runtime has no fast integer kernel"
+    elif not has_quick_integers(target):
+        reason = "float32 from stored integers: the target's runtime or processor has no quick integer kernel"
     else:
         reason = "float32 between integers: int8 forms would rescale and be slower, or the weights are few"
     return tuple(

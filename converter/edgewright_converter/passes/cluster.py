@@ -32,10 +32,6 @@ class Cluster(TrainingOptions):
         if not 2 <= self.clusters <= 256:
             raise ValueError(f"clusters must be from 2 to 256, not {self.clusters!r}")
 
-    @property
-    def needs_data(self) -> bool:
-        return self.epochs > 0
-
     def apply(self, model: Any, context: Context) -> tuple[Any, Outcome]:
         from ..structure.graph import weight_bytes
         from ..weights.clusters import cluster
@@ -51,8 +47,7 @@ class Cluster(TrainingOptions):
             variable.assign(centroids.astype(value.dtype)[indices])
             fixed = np.flatnonzero(centroids == 0) if self.zero else np.zeros(0, np.int64)
             hold(variable, shared(indices, len(centroids), fixed), context)
-        if self.epochs:
-            train(model, context, self)
+        train(model, context, self)
         after = context.score(model)
         size = weight_bytes(model)
         rows = [

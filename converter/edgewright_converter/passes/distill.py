@@ -1,9 +1,9 @@
 """A small model learns what a large one answers (Hinton et al. 2015).
 
-The teacher is the model that is given, or its mean with further ones. The student comes by name from
-language/students.py, from a file, or out of the teacher itself (derive.py). The teacher answers the transfer data once:
-the training samples, `x_unlabelled`, and `copies` of both with tokens dropped, deleted and swapped; the student then
-trains on its answers and, where there is one, the label. Of many classes (language models) only the largest are kept.
+The teacher is the model that is given, or its mean with further ones. The student comes by name from the zoo
+(language/zoo), from a file, or out of the teacher itself (derive.py). The teacher answers the transfer data once: the
+training samples, `x_unlabelled`, and `copies` of both with tokens dropped, deleted and swapped; the student then trains
+on its answers and, where there is one, the label. Of many classes (language models) only the largest are kept.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from edgewright_runtime.errors import storage_errors
 from ..data import Array
 from ..errors import ModelError
 from ..function import is_function
-from ..language.students import SEQUENCES, STUDENTS, student
+from ..language.zoo import ZOO, build
 from ..outcome import Outcome, Skipped
 from . import soft_labels
 from .augment import augment
@@ -27,6 +27,8 @@ from .matching import Pairs, matched
 from .training import TrainingOptions, strategy_scope, train
 
 DERIVED = "derived"
+STUDENTS = tuple(name for name, entry in ZOO.items() if entry.task == "classify")
+SEQUENCES = tuple(name for name in STUDENTS if ZOO[name].per_token)  # those that can answer for each token
 _MANY_CLASSES = 256
 _MOST_NUMBERS = 1 << 24  # of a teacher's answers that are in memory at once
 
@@ -100,6 +102,10 @@ class Distill(TrainingOptions):
             if any(pair.count("=") != 1 for pair in getattr(self, key)):
                 raise ValueError(f'{key} must list pairs such as "teacher_layer=student_layer"')
 
+    @property
+    def needs_data(self) -> bool:
+        return True  # the teacher answers samples, however long the student learns
+
     def apply(self, model: Any, context: Context) -> tuple[Any, Outcome]:
         """The trained student. Raises ModelError where the teacher cannot be asked or the student does not fit."""
         teachers = [model, *(_load(file, context) for file in self.teachers)]
@@ -165,19 +171,19 @@ class Distill(TrainingOptions):
                 f"{answer.shape[1:]}: use one of {', '.join(SEQUENCES)}, or give a file."
             )
         (spec,) = inputs
-        learner = student(
+        learner = build(
             self.student,
             vocabulary=spec.ids,  # type: ignore[arg-type]  # checked above
             length=spec.shape[1],
-            classes=answer.shape[-1],
+            heads={context.outputs[0]: answer.shape[-1]},
             width=int(self.width or 32),
             depth=int(self.depth or 1),
-            probabilities=are_probabilities(answer),
-            per_token=per_token,
+            activation="softmax" if are_probabilities(answer) else None,
+            answers="tokens" if per_token else "text",
+            causal=per_token,
             dropout=self.dropout,
             dtype=spec.dtype,
             entrance=spec.name,
-            exit=context.outputs[0],
         )
         return learner, ()
 

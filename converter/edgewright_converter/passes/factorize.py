@@ -45,7 +45,7 @@ class Factorize(TrainingOptions):
 
     @property
     def needs_data(self) -> bool:
-        return self.epochs > 0 or self.rank_by == "sensitivity"
+        return super().needs_data or self.rank_by == "sensitivity"
 
     def apply(self, model: Any, context: Context) -> tuple[Any, Outcome]:
         from ..structure.factors import Plan

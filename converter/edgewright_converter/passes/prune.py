@@ -59,10 +59,6 @@ class Prune(TrainingOptions):
         if self.sparse and self.pattern != "1x4":
             raise ValueError('sparse goes with pattern = "1x4", the blocks of the engine\'s float32 kernel')
 
-    @property
-    def needs_data(self) -> bool:
-        return self.epochs > 0
-
     def apply(self, model: Any, context: Context) -> tuple[Any, Outcome]:
         from ..structure.graph import weight_bytes
         from ..weights.held import hold, kernels
@@ -74,8 +70,7 @@ class Prune(TrainingOptions):
             hold(variable, partial(_masked, mask), context)
         if self.schedule == "constant" or not self.epochs:
             held.update(self.sparsity)
-        if self.epochs:
-            train(model, context, self, [held.callback()])
+        train(model, context, self, [held.callback()])
         after = context.score(model)
         hints: tuple[str, ...] = ()
         if self.sparse and context.quantize.mode != "float32":

@@ -64,7 +64,7 @@ class PruneStructured(TrainingOptions):
 
     @property
     def needs_data(self) -> bool:
-        return self.epochs > 0 or self.importance != "magnitude" or "vocabulary" in self.kinds
+        return super().needs_data or self.importance != "magnitude" or "vocabulary" in self.kinds
 
     def apply(self, model: Any, context: Context) -> tuple[Any, Outcome]:
         from dataclasses import replace

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..fakequant.observers import OBSERVERS
 from ..outcome import Outcome
+from ..targets import has_quick_integers
 from .base import Context, Samples
 from .training import TrainingOptions, train
 
@@ -47,6 +48,10 @@ class Qat(TrainingOptions):
         if self.frozen_epochs < 0:
             raise ValueError(f"frozen_epochs must be 0 or more, not {self.frozen_epochs!r}")
 
+    @property
+    def needs_data(self) -> bool:
+        return True  # ranges are measured on samples, trained or not
+
     def apply(self, model: Any, context: Context) -> tuple[Any, Outcome]:
         from ..fakequant import report
         from ..fakequant.attach import Settings, attach, feed
@@ -55,7 +60,8 @@ class Qat(TrainingOptions):
         before = context.score(model)
         pack, weight_bytes = context.interface.pack, context.interface.weight_bytes
         batches = [pack(list(x)) for x in _some(context.train, context)]
-        weight_bits, activation_bits = self.bits(context.quantize.mode, has_convolutions(model))
+        between = has_quick_integers(context.target) and has_convolutions(model)
+        weight_bits, activation_bits = self.bits(context.quantize.mode, between)
         # The Edge TPU's compiler asks for one scale in a dense layer.
         settings = Settings(weight_bits, activation_bits, self.leave, per_tensor=context.target.edgetpu)
         attached = attach(model, batches[0], settings)
@@ -89,15 +95,15 @@ class Qat(TrainingOptions):
         )
         return model, outcome
 
-    def bits(self, mode: str, convolutions: bool) -> tuple[int, int]:
+    def bits(self, mode: str, between: bool) -> tuple[int, int]:
         """Of weights and activations; 0 where the mode keeps activations in float, or rounds them on the fly.
 
-        int8-fast and int4 have integers between convolutions alone.
+        between: whether int8-fast and int4 have integers between the model's convolutions, which is all they have.
         """
         weights = self.weights or (4 if mode == "int4" else 8)
         if mode in ("int8", "int16x8"):
             return weights, 8 if mode == "int8" else 16
-        return weights, 8 if convolutions and mode in ("int8-fast", "int4") else 0
+        return weights, 8 if between and mode in ("int8-fast", "int4") else 0
 
 
 def _some(samples: Samples, context: Context, count: int = _BATCHES, batch: int = _BATCH) -> list[tuple[Any, ...]]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..data import Array
 from ..passes.base import Context
-from ..passes.training import _default_loss, _labels_for, _own_loss
+from ..passes.losses import labels_for, loss_of
 from .channels import Axes, Channels
 from .tracing import Trace
 
@@ -55,20 +55,23 @@ def importance(kind: str, model: Any, trace: Trace, context: Context) -> dict[in
 def _taylor(scores: Array, model: Any, trace: Trace, context: Context) -> None:
     import tensorflow as tf
 
-    loss = _own_loss(model) or _default_loss(model, context)
+    loss = loss_of(model, context)
     if isinstance(loss, str):
         import keras
 
         loss = keras.losses.get(loss)
-    labels = _labels_for(loss, context.train.y, context.train.classes)
+    labels = labels_for(loss, context.train.y, context.train.classes)
     labelled = [(v, axes) for v, axes in trace.weights.values() if v.trainable]
+    strategy = model.distribute_strategy or tf.distribute.get_strategy()
+    # Of a variable that is mirrored, the tape sees the first copy alone.
+    watched = [strategy.experimental_local_results(v.value)[0] for v, _ in labelled]
     rows = np.random.default_rng(context.seed).permutation(len(context.train))[:_SAMPLES]
 
     @tf.function(autograph=False)  # type: ignore[untyped-decorator]
     def gradients(x: Any, y: Any) -> Any:
         with tf.GradientTape() as tape:
             value = tf.reduce_mean(loss(y, model(context.interface.pack(list(x)), training=False)))
-        found = tape.gradient(value, [v.value for v, _ in labelled])
+        found = tape.gradient(value, watched)
         pairs = zip(found, labelled, strict=True)
         return [tf.zeros(v.shape) if g is None else tf.convert_to_tensor(g) for g, (v, _) in pairs]
 

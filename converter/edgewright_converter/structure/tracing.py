@@ -125,7 +125,8 @@ def unknown(trace: Trace, operation: Any, args: list[Any], outputs: list[Any]) -
 
     reason = f"goes into {operation.name} ({type(operation).__name__}), whose channels edgewright does not know"
     for value in keras.tree.flatten(args):
-        trace.pin(value, reason)
+        if isinstance(value, Traced):  # and not a number or a flag that the layer is called with
+            trace.pin(value, reason)
     if getattr(operation, "variables", None):
         trace.unknown[operation.name] = f"edgewright does not know the channels of a {type(operation).__name__}"
     return [(None,) * len(tensor.shape) for tensor in outputs]

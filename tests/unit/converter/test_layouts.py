@@ -1,6 +1,8 @@
 """Which form each mode gives a whole Keras model, and what a recipe chooses for single layers."""
 
+import json
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from unit.converter.test_zoo import convert
 
 from edgewright_converter.errors import ConversionError
+from edgewright_converter.fakequant.grids import sqnr_db
 from edgewright_converter.flatbuffer import Flatbuffer, read
 from edgewright_converter.job import Finished
 from edgewright_converter.passes.quantize import Quantize
@@ -74,6 +77,21 @@ def test_the_old_runtime_computes_in_floats_from_stored_integers(transformer: An
     assert len(finished.model) < 0.6 * len(go(transformer, "float32").model)
 
 
+@pytest.mark.parametrize(("features", "quick"), [(["avx2", "fma"], False), (["avx2", "avx_vnni"], True)])
+def test_where_a_processor_has_no_quick_integers_they_are_stored(
+    transformer: Any, tmp_path: Path, features: list[str], quick: bool
+) -> None:
+    profile = tmp_path / "board.toml"
+    profile.write_text(f'engine = "litert"\nmachine = "x86_64"\ncpu_features = {json.dumps(features)}\n')
+    finished = go(transformer, "int8-fast", str(profile))
+    assert ("int8" in weights(read(finished.model), "FULLY_CONNECTED")) == quick
+    assert len(finished.model) < 1.1 * len(go(transformer, "int8-fast").model)
+    # The steps of an RNN multiply one row, which the integers are quicker for everywhere.
+    data = {"x_train": np.random.default_rng(1).normal(0, 1, (40, 6, 6)).astype(np.float32)}
+    steps = convert(recurrent(6, units=32), data, Recipe("mine", (Quantize("int8-fast"),)), target=str(profile))
+    assert weights(read(steps.model), "FULLY_CONNECTED").count("int8") >= 5
+
+
 def test_four_bits_for_dense_layers_and_embedding(transformer: Any) -> None:
     flatbuffer = read(go(transformer, "int4").model)
     assert weights(flatbuffer, "EMBEDDING_LOOKUP") == ["int4"]
@@ -91,13 +109,13 @@ def test_single_layers_have_their_own_kind(transformer: Any) -> None:
         go(transformer, "int8", attentoin="float32")
 
 
-def recurrent(steps: int) -> Any:
+def recurrent(steps: int, units: int = 8) -> Any:
     import keras
     from keras import layers
 
     keras.utils.set_random_seed(5)
     x = keras.Input((steps, 6), name="x")
-    return keras.Model(x, layers.Dense(3)(layers.LSTM(8, name="lstm")(x)))
+    return keras.Model(x, layers.Dense(3)(layers.LSTM(units, name="lstm")(x)))
 
 
 @pytest.mark.parametrize(
@@ -133,3 +151,45 @@ def test_transposed_convolutions_are_integers_too() -> None:
         finished = convert(model, data, Recipe("mine", (Quantize("int8"),)), target=target)
         assert finished.outcomes[0].skipped == ()
         assert finished.difference < 0.03
+
+
+def answers(model: bytes) -> np.ndarray:
+    from ai_edge_litert.interpreter import Interpreter
+
+    runner = Interpreter(model_content=model, num_threads=1).get_signature_runner()
+    return np.concatenate([next(iter(runner(tokens=row[None]).values())) for row in TOKENS])
+
+
+def test_the_table_tells_bits_range_and_error_of_each_layer_and_which_hurt_most(transformer: Any) -> None:
+    (outcome,) = go(transformer, "int8", embedding="int4", attention="float32").outcomes
+    rows = {row.name: row for row in outcome.layers}
+    assert {"embedding", "norm", "expand", "contract", "logits"} <= rows.keys()
+    assert not [name for name in rows if name.startswith("attention")]
+    assert (rows["embedding"].weight_bits, rows["embedding"].activation_bits) == (4, None)
+    assert (rows["contract"].weight_bits, rows["contract"].activation_bits) == (8, 8)
+    contract = rows["contract"]
+    assert contract.low is not None
+    assert contract.high is not None
+    assert contract.low < 0 < contract.high
+    assert all(row.sqnr_db is not None and 10 < row.sqnr_db < 70 for row in outcome.layers)
+    worst = sorted(outcome.layers, key=lambda row: row.alone_db or np.inf)[:3]
+    assert [hint.split(" ")[0] for hint in outcome.hints] == [row.name for row in worst]
+    assert worst[0].name == "embedding"
+    assert 'most by its weights: give it 8 bits (layers = {"embedding" = "int8"})' in outcome.hints[0]
+
+
+def test_alone_is_what_the_model_loses_where_that_layer_alone_is_in_integers(transformer: Any) -> None:
+    floats = answers(go(transformer, "float32").model)
+    (outcome,) = go(transformer, "int8").outcomes
+    row = next(row for row in outcome.layers if row.name == "contract")
+    recipe = Recipe("mine", (Quantize("int8", layers={"contract": "int8", "*": "float32"}),))
+    found = answers(convert(transformer, {"x_train": TOKENS}, recipe).model)
+    assert row.alone_db == pytest.approx(sqnr_db(floats, found), abs=2)
+
+
+def test_integer_weights_beside_float_activations_have_a_table_too(transformer: Any) -> None:
+    (outcome,) = go(transformer, "dynamic-int8").outcomes
+    rows = {row.name: row for row in outcome.layers}
+    assert rows["expand"].weight_bits == 8
+    assert all(row.activation_bits is None and row.low is None for row in rows.values())
+    assert len(outcome.hints) == 3

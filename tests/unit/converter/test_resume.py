@@ -1,5 +1,6 @@
 """A training that was killed goes on: the order of its samples, its checkpoint, and a conversion under SIGKILL."""
 
+import json
 import os
 import signal
 import subprocess
@@ -12,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgewright_converter.passes.batches import epoch_order
 from edgewright_converter.passes.checkpoint import TrainingState
-from edgewright_converter.passes.training import epoch_order
 
 
 def test_the_order_of_an_epoch_follows_from_seed_and_epoch() -> None:
@@ -100,7 +101,7 @@ CONVERSION = """
     data = from_mapping({"x_train": x[:1200], "y_train": y[:1200], "x_test": x[1200:], "y_test": y[1200:]})
     passes = (Finetune(epochs=4, learning_rate=0.01), Distill(student="bag-of-embeddings", width=8, epochs=60))
     request = Request(
-        None, data, Recipe("r", passes), get_target("local"), 1, {}, None, None, False, 0, folder
+        None, data, Recipe("r", passes), get_target("local"), 1, {}, None, None, False, 0, checkpoints=folder
     )
     steps = Steps(lambda step, share: print(step, share, flush=True), ("finetune", "distill"))
     prepared = prepare(model, request, steps)
@@ -146,3 +147,71 @@ def test_a_conversion_that_is_killed_ends_as_if_it_had_not_been(tmp_path: Path) 
     a, b = (np.load(tmp_path / name) for name in ("whole.npz", "killed.npz"))
     assert np.abs(a["answers"] - b["answers"]).max() < 0.02
     assert abs(float(a["accuracy"]) - float(b["accuracy"])) < 0.02
+
+
+ROUNDS = """
+    [[passes]]
+    use = "prune-structured"
+    rounds = 2
+    epochs = 15
+    batch = 16
+    learning_rate = 0.01
+    multiple = 4
+"""
+
+
+@pytest.mark.slow
+def test_the_command_goes_on_where_it_was_killed_in_the_second_round_of_a_pass(tmp_path: Path) -> None:
+    import keras
+
+    keras.utils.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 50, (1500, 8)).astype(np.int32)
+    y = (x[:, :4] > x[:, 4:]).sum(1)
+    ids = keras.Input((8,), dtype="int32", name="ids")
+    h = keras.layers.Flatten()(keras.layers.Embedding(50, 8)(ids))
+    h = keras.layers.Dense(32, activation="relu", name="hidden")(h)
+    keras.Model(ids, keras.layers.Dense(5, activation="softmax")(h)).save(tmp_path / "model.keras")
+    np.savez(tmp_path / "data.npz", x_train=x[:1200], y_train=y[:1200], x_test=x[1200:], y_test=y[1200:])
+    (tmp_path / "small.toml").write_text(textwrap.dedent(ROUNDS))
+
+    def start(name: str) -> subprocess.Popen[str]:
+        options = ["--data", "data.npz", "--recipe", "small.toml", "--checkpoints", name, "-o", f"{name}.ewb", "--json"]
+        command = [sys.executable, "-m", "edgewright", "convert", "model.keras", *options]
+        return subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+    def ended(process: subprocess.Popen[str]) -> Any:
+        document = json.loads(process.communicate(timeout=240)[0])
+        assert process.returncode == 0
+        return document["outcomes"][0]
+
+    killed = start("killed")
+    deadline = time.monotonic() + 240
+    while not (second := list(tmp_path.glob("killed/prune-structured-*/training-1.npz"))):
+        assert time.monotonic() < deadline
+        assert killed.poll() is None
+        time.sleep(0.01)
+    killed.kill()
+    killed.communicate(timeout=30)
+    first = second[0].with_name("training-0.npz")
+    _until_nobody_writes(second[0])
+    written = first.stat().st_mtime_ns
+    assert int(np.load(first)["epoch"]) == 15
+    assert int(np.load(second[0])["epoch"]) < 15
+    assert not (tmp_path / "killed.ewb").exists()
+
+    whole, again = start("whole"), start("killed")
+    a, b = ended(whole), ended(again)
+    assert first.stat().st_mtime_ns == written  # the first round was not trained again
+    assert a["layers"] == b["layers"]
+    assert a["parameters_after"] == b["parameters_after"] < a["parameters_before"]
+    assert abs(a["accuracy_after"] - b["accuracy_after"]) < 0.02
+    assert a["accuracy_after"] > 0.5
+
+
+def _until_nobody_writes(file: Path) -> None:
+    """The child notices that its parent is gone, and ends."""
+    before = -1
+    while before != (now := file.stat().st_mtime_ns):
+        before = now
+        time.sleep(2)

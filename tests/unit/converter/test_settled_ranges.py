@@ -17,7 +17,7 @@ from edgewright_converter.targets import get_target
 
 pytestmark = pytest.mark.slow
 
-RANGES = {"rows": (-3.0, 3.2), "dense": (-40.0, 37.0), "gelu": (-0.2, 36.0), "logits": (-80.0, 70.0)}
+RANGES = {"rows": (-3.0, 3.2), "dense": (-14.0, 14.5), "gelu": (-0.2, 14.5), "logits": (-100.0, 60.0)}
 WORDS, LENGTH = 50, 6
 
 
@@ -98,7 +98,7 @@ def test_each_settled_range_and_kernel_is_kept(trained: Any) -> None:
 def test_int8_answers_as_the_training_did(trained: Any) -> None:
     expected, found = answers(trained, "int8")
     noise = 10 * np.log10((expected**2).sum() / ((expected - found) ** 2).sum())
-    assert noise > 35
+    assert noise > 40
     assert (expected.argmax(-1) == found.argmax(-1)).mean() > 0.98
 
 
@@ -107,4 +107,4 @@ def test_float_forms_drop_the_nodes(trained: Any) -> None:
         model = lowered(trained, mode)
         assert {op.kind for op in model.main.ops} <= {"GATHER", "DEQUANTIZE", "FULLY_CONNECTED", "GELU"}
         expected, found = answers(trained, mode)
-        assert 10 * np.log10((expected**2).sum() / ((expected - found) ** 2).sum()) > 28  # what fake-quantizing adds
+        assert 10 * np.log10((expected**2).sum() / ((expected - found) ** 2).sum()) > 30  # what fake-quantizing adds

@@ -1,0 +1,65 @@
+"""The batches of a training, epoch by epoch, in an order that follows from seed and epoch alone."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .base import Context
+from .losses import labels_for
+
+if TYPE_CHECKING:
+    from .training import TrainingOptions
+
+_HELD_OUT = 0.1
+
+
+@dataclass(frozen=True)
+class Batches:
+    """train: the epoch that comes next → a tf.data pipeline of what model.fit takes, from there on; held_out: the same
+    for early stopping, or None; steps: batches in an epoch.
+    """
+
+    train: Callable[[int], Any]
+    held_out: Any
+    steps: int
+
+
+def batches_of(context: Context, options: "TrainingOptions", loss: Any) -> Batches:
+    import tensorflow as tf
+
+    seed = options.seed or 0
+    if context.pipeline is not None:
+        count = int(context.pipeline.cardinality())
+        if count == tf.data.UNKNOWN_CARDINALITY:
+            count = sum(1 for _ in context.pipeline)
+        steps = options.steps or (count if count > 0 else 200)
+        return Batches(lambda epoch: context.pipeline.repeat().skip(epoch * steps), None, steps)
+    samples = context.train
+    y = labels_for(loss, samples.y, samples.classes)
+    rows = np.random.default_rng(seed).permutation(len(samples))
+    held = rows[: int(len(rows) * _HELD_OUT)] if options.patience else rows[:0]
+    rows = rows[len(held) :]
+    batch = min(options.batch, len(rows))
+    steps = options.steps or math.ceil(len(rows) / batch)
+
+    def pick(chosen: Any) -> tuple[Any, Any]:
+        x = [tf.gather(tf.constant(array), chosen) for array in samples.x]
+        return context.interface.pack(x), tf.gather(tf.constant(y), chosen)
+
+    def pipeline(epoch: int) -> Any:
+        order = [rows[epoch_order(len(rows), steps * batch, seed, e)] for e in range(epoch, options.epochs)]
+        chosen = np.concatenate([*order, rows[:0]])
+        return tf.data.Dataset.from_tensor_slices(chosen).batch(batch, drop_remainder=True).map(pick).prefetch(2)
+
+    held_out = tf.data.Dataset.from_tensor_slices(held).batch(batch).map(pick) if len(held) else None
+    return Batches(pipeline, held_out, steps)
+
+
+def epoch_order(samples: int, count: int, seed: int, epoch: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """(count,) int64: the samples of that epoch in their order, each once before any comes twice."""
+    rng = np.random.default_rng((seed, epoch))
+    rounds = [rng.permutation(samples) for _ in range(math.ceil(count / samples))]
+    return np.concatenate([*rounds, np.zeros(0, np.int64)])[:count]

@@ -1,0 +1,57 @@
+"""A whole conversion with quantization-aware training: the flatbuffer answers as the fake-quantized Keras model did."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from unit.converter.test_training_options import data, untrained
+
+from edgewright_converter.back import finish
+from edgewright_converter.data import from_mapping
+from edgewright_converter.fakequant.grids import sqnr_db
+from edgewright_converter.front import prepare
+from edgewright_converter.job import Request, Steps
+from edgewright_converter.passes.qat import Qat
+from edgewright_converter.passes.quantize import Quantize
+from edgewright_converter.recipe import Recipe
+from edgewright_converter.targets import get_target
+
+pytestmark = pytest.mark.slow
+
+
+def by_tensorflow(frozen: Any, x: Any) -> Any:
+    """The answers of the traced graph, in which the activations are fake-quantized."""
+    import tensorflow as tf
+
+    graph = tf.compat.v1.GraphDef.FromString(frozen.graph)
+
+    def serve(tensor: Any) -> Any:
+        return tf.graph_util.import_graph_def(graph, {frozen.input_tensors[0]: tensor}, list(frozen.output_tensors))[0]
+
+    call = tf.function(serve, autograph=False, input_signature=[tf.TensorSpec((1, *x.shape[1:]), x.dtype)])
+    return np.concatenate([call(tf.constant(row[None])).numpy() for row in x])
+
+
+def by_the_engine(flatbuffer: bytes, x: Any) -> Any:
+    from ai_edge_litert.interpreter import Interpreter
+
+    runner = Interpreter(model_content=flatbuffer, num_threads=1).get_signature_runner()
+    return np.concatenate([next(iter(runner(tokens=row[None]).values())) for row in x])
+
+
+def test_int8_of_a_transformer_answers_as_it_was_trained_to() -> None:
+    samples = data()
+    recipe = Recipe("trained", (Qat(epochs=4, learning_rate=0.01), Quantize("int8")))
+    request = Request(None, from_mapping(samples), recipe, get_target("local"), 1, {}, None, None, False, seed=0)
+    steps = Steps(lambda step, share: None, ("qat",))
+    prepared = prepare(untrained(), request, steps)
+    finished = finish(prepared, request, steps)
+    expected = by_tensorflow(prepared.frozen, samples["x_test"])
+    found = by_the_engine(finished.model, samples["x_test"])
+    assert sqnr_db(expected, found) > 30
+    assert (expected.argmax(-1) == found.argmax(-1)).mean() >= 0.99
+    qat, quantize = finished.outcomes
+    assert qat.accuracy_after is not None
+    assert qat.accuracy_after > 0.9
+    assert {"norm", "attention", "expand", "class"} <= {row.name for row in qat.layers}
+    assert not quantize.layers  # the training has made the table

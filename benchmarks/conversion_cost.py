@@ -75,9 +75,11 @@ def timed(call: Callable[[], Any]) -> float:
 def build(folder: Path) -> None:
     import keras
 
-    from edgewright_converter.language.models import transformer_classifier
+    from edgewright_converter.language.train import TRANSFORMER
+    from edgewright_converter.language.zoo import build as from_zoo
 
-    transformer_classifier(vocabulary=WORDS, classes=CLASSES, length=LENGTH).save(folder / "transformer.keras")
+    model = from_zoo("transformer", vocabulary=WORDS, length=LENGTH, heads={"intent": CLASSES}, **TRANSFORMER)
+    model.save(folder / "transformer.keras")
     tokens = keras.Input((LENGTH,), dtype="int32", name="tokens")
     y = keras.layers.LSTM(64)(keras.layers.Embedding(WORDS, 64)(tokens))
     keras.Model(tokens, keras.layers.Dense(CLASSES, activation="softmax")(y)).save(folder / "lstm.keras")

@@ -1,0 +1,214 @@
+"""One example, whole: data, training, conversion, flashing, and every test text asked on the device.
+
+    python examples/run.py intents-eu
+    python examples/run.py spam --device kitchen -o spam/
+
+Prints accuracy in Keras, of the flatbuffer here, on the device; what a linear model makes of the same texts; bytes.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import baselines
+import keywords
+import numpy as np
+from tasks import TASKS, Task
+
+from edgewright.devices import Device
+from edgewright.evaluate import Evaluation, evaluate
+from edgewright.provision import setup
+from edgewright.remote import connected
+from edgewright_converter.beside import beside
+from edgewright_converter.language.data import Splits
+from edgewright_converter.language.metrics import Measure, modelling, proportion, translation
+from edgewright_converter.language.tokenization import train_tokenizer
+from edgewright_converter.language.training import Settings, Trained, train
+from edgewright_converter.pipeline import convert
+from edgewright_runtime.errors import EdgewrightError
+from edgewright_runtime.text import Cleaning, Tokenizer
+
+_GIVEN = ("tokenizer", "labels", "data", "features", "task")  # of what a training leaves beside its model
+FIGURES = {"classify": "accuracy", "spot": "accuracy", "generate": "bits per byte", "translate": "chrF"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """What an example reached. figure: accuracy and chrF are better where larger, bits per byte where smaller.
+
+    train, test: texts; classes: or units of a language model; keras, device, other: the figure in Keras (None where
+    Keras has no steps), of the bundle on the device, and of what one would use instead. unequal_inputs,
+    unequal_answers: test texts that the device encodes or answers otherwise than this process, out of ``test``.
+    """
+
+    name: str
+    kind: str
+    train: int
+    test: int
+    classes: int
+    bundle_bytes: int
+    bytes_limit: int
+    keras: Measure | None
+    device: Measure
+    other: Measure
+    unequal_inputs: int | None
+    unequal_answers: int
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """What does not hold of what an example promises."""
+        said = []
+        if self.bundle_bytes > self.bytes_limit:
+            said.append(f"{self.bundle_bytes:,} bytes, {self.bytes_limit:,} wanted")
+        ours, others = self.device.value, self.other.value
+        if ours >= others if self.kind == "generate" else ours < others:
+            said.append(f"{FIGURES[self.kind]} {self.device.value:.4f}, instead of it {self.other.value:.4f}")
+        if self.unequal_inputs or self.unequal_answers:
+            said.append(f"{self.unequal_inputs} inputs and {self.unequal_answers} answers differ on the device")
+        return tuple(said)
+
+
+def example(task: Task, folder: Path, device: str | None = None, splits: Splits | None = None) -> Row:
+    """Train, convert, flash and evaluate. device: by default a folder of this machine; splits: by default its own."""
+    model = folder / f"{task.name}.keras"
+    sources: Splits | Sequence[str]
+    if task.kind == "spot":
+        recordings = folder / "recordings"
+        if not recordings.is_dir():
+            keywords.synthesize(recordings, keywords.SPEAKERS)
+        sources = [str(recordings)]
+    else:
+        sources = splits = splits or task.load()
+    trained = train(sources, model, _settings(task, folder, splits))
+    left = vars(beside(model))
+    own = {name: str(left[name]) for name in _GIVEN if left.get(name) is not None}
+    bundle = convert(model, output=model.with_suffix(".ewb"), recipe=task.recipe, **own).path
+    # Recordings are asked of the table that the training has left, texts as they are.
+    asked = trained.files["test"] if splits is None else splits.test
+    with connected(device or Device("examples", f"local:{folder / 'device'}")) as remote:
+        setup(remote)
+        found = evaluate(bundle, data=asked, devices=[remote], resamples=200)
+    if splits is None:
+        return _heard(task, bundle, trained, found)
+    return _read(task, bundle, trained, found, splits)
+
+
+def _settings(task: Task, folder: Path, splits: Splits | None) -> Settings:
+    """The task's, with a tokenizer of its own kind where it asks for one."""
+    if not task.tokenizer or splits is None:
+        return task.settings
+    tokenizer = train_tokenizer(
+        splits.train.texts,
+        max_length=task.settings.length or 128,
+        cleaning=Cleaning(lowercase=True),
+        **task.tokenizer,
+    )
+    path = folder / f"{task.name}.own.json"
+    path.write_bytes(tokenizer.to_json())
+    return replace(task.settings, tokenizer=str(path))
+
+
+def _read(task: Task, bundle: Path, trained: Trained, found: Evaluation, splits: Splits) -> Row:
+    (agreement,) = found.agreements
+    scores: Any = found.scores[agreement.second]
+    keras = None
+    tokenizer = Tokenizer.from_json(trained.files["tokenizer"].read_bytes())
+    classes = tokenizer.size
+    if task.kind == "generate":
+        device, other = scores.bits_per_byte, _kneser_ney(tokenizer, splits)
+        keras = Measure(**trained.metrics["test"]["bits_per_byte"])
+    elif task.kind == "translate":
+        device, other = scores.chrf, _nearest(splits)
+    else:
+        right = baselines.linear(splits.train, splits.test)
+        device, other = scores.accuracy, proportion(int(right.sum()), len(right))
+        (figures,) = trained.metrics["test"].values()
+        keras, classes = Measure(**figures["accuracy"]), len(splits.train.class_names())
+    return Row(
+        name=task.name,
+        kind=task.kind,
+        train=len(splits.train),
+        test=len(splits.test),
+        classes=classes,
+        bundle_bytes=bundle.stat().st_size,
+        bytes_limit=task.bytes_limit,
+        keras=keras,
+        device=device,
+        other=other,
+        unequal_inputs=agreement.unequal_inputs,
+        unequal_answers=agreement.unequal_answers,
+    )
+
+
+def _kneser_ney(tokenizer: Tokenizer, splits: Splits) -> Measure:
+    """Bits per byte of the test texts, each from its begin to its end, over the tokenizer's units."""
+    assert tokenizer.begin_id is not None
+    assert tokenizer.end_id is not None
+    texts = [tokenizer.ids(text) for text in splits.test.texts]
+    model = baselines.KneserNey(
+        [tokenizer.ids(text) for text in splits.train.texts],
+        size=tokenizer.size,
+        begin=tokenizer.begin_id,
+        end=tokenizer.end_id,
+    )
+    nats = np.array([model.nats(ids) for ids in texts])
+    sizes = np.array([len(text.encode()) for text in splits.test.texts])
+    return modelling(nats, np.array([len(ids) + 1 for ids in texts]), sizes).bits_per_byte
+
+
+def _nearest(splits: Splits) -> Measure:
+    """chrF of answering with the translation of the training text that is nearest by TF-IDF."""
+    assert splits.train.targets is not None
+    assert splits.test.targets is not None
+    nearest = baselines.nearest(splits.train.texts, splits.test.texts)
+    return translation([splits.train.targets[at] for at in nearest], splits.test.targets).chrf
+
+
+def _heard(task: Task, bundle: Path, trained: Trained, found: Evaluation) -> Row:
+    (agreement,) = found.agreements
+    scores: Any = found.scores[agreement.second]
+    with np.load(trained.files["data"]) as archive:
+        data = {name: archive[name] for name in archive.files}
+    right = baselines.linear_sounds(data["x_train"], data["y_train"], data["x_test"], data["y_test"])
+    (figures,) = trained.metrics["test"].values()
+    return Row(
+        name=task.name,
+        kind=task.kind,
+        train=len(data["x_train"]),
+        test=len(data["x_test"]),
+        classes=int(data["y_train"].max()) + 1,
+        bundle_bytes=bundle.stat().st_size,
+        bytes_limit=task.bytes_limit,
+        keras=Measure(**figures["accuracy"]),
+        device=scores.accuracy,
+        other=proportion(int(right.sum()), len(right)),
+        unequal_inputs=agreement.unequal_inputs,
+        unequal_answers=agreement.unequal_answers,
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("task", choices=list(TASKS))
+    parser.add_argument("--device", help="a name of the inventory or a URI; default: a folder of this machine")
+    parser.add_argument("-o", "--output", type=Path, help="keep model and bundle in this folder")
+    arguments = parser.parse_args()
+    try:
+        with TemporaryDirectory() as temporary:
+            folder = arguments.output or Path(temporary)
+            folder.mkdir(parents=True, exist_ok=True)
+            row = example(TASKS[arguments.task], folder, arguments.device)
+    except EdgewrightError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    print(json.dumps(asdict(row) | {"failures": row.failures}, indent=2))
+    return 1 if row.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,124 @@
+"""The examples: which data, which model, in how many bytes.
+
+intents in five languages, sentiment, spam, medical phrases, languages: classified, 100,000 bytes of bundle at most.
+oromo, english: language models, 300,000 bytes. en-es: translated phrases. keywords: spoken by a synthesizer.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import corpora
+
+from edgewright_converter.language.data import Corpus, Splits, split
+from edgewright_converter.language.training import Settings
+
+CLASSIFIER_BYTES, LANGUAGE_MODEL_BYTES = 100_000, 300_000
+
+
+@dataclass(frozen=True)
+class Task:
+    """corpus: a name of corpora.py, "" for recordings; settings: of the training; recipe: of the conversion; kind: what
+    the model is for; bytes_limit: of the bundle; tokenizer: what ``train_tokenizer`` is told that the
+    settings cannot say; splits: shares.
+    """
+
+    name: str
+    corpus: str
+    settings: Settings
+    recipe: str = "int8-fast"
+    kind: str = "classify"
+    bytes_limit: int = CLASSIFIER_BYTES
+    tokenizer: dict[str, Any] = field(default_factory=dict)
+    splits: dict[str, float] = field(default_factory=lambda: {"test": 0.18, "validation": 0.05})
+
+    def load(self, limit: int | None = None) -> Splits:
+        """The data, split; limit: so many texts at most, evenly taken from each class, for a quick look."""
+        corpus = corpora.load(self.corpus)
+        if limit is not None and len(corpus) > limit:
+            corpus = thin(corpus, limit)
+        return split(corpus, **self.splits)
+
+
+def thin(corpus: Corpus, count: int) -> Corpus:
+    """``count`` texts at most, evenly spaced over the corpus sorted by class."""
+    head = next(iter(corpus.labels), None)
+    order = sorted(range(len(corpus)), key=lambda i: (corpus.labels[head][i] if head else "", i))
+    return corpus.take(sorted(order[at * len(order) // count] for at in range(count)))
+
+
+_INTENTS = Settings(
+    model="text-cnn", width=24, tokenizer="words", vocabulary=2000, epochs=12, learning_rate=5e-3, token_dropout=0.15
+)
+TASKS = {
+    task.name: task
+    for task in (
+        *(Task(f"intents-{code}", f"intents:{code}", _INTENTS) for code in ("en", "de", "eu", "cy", "ml")),
+        Task(
+            "sentiment",
+            "sentiment",
+            Settings(model="bag-of-embeddings", width=16, depth=1, vocabulary=3700, epochs=6, learning_rate=3e-3),
+        ),
+        *(
+            Task(
+                name,
+                name,
+                Settings(
+                    model="lstm-lm",
+                    width=128,
+                    tokenizer="characters",
+                    vocabulary=160,
+                    length=96,
+                    batch=64,
+                    epochs=epochs,
+                ),
+                recipe="dynamic-int8",
+                kind="generate",
+                bytes_limit=LANGUAGE_MODEL_BYTES,
+                splits={"test": 0.05, "validation": 0.02},
+            )
+            for name, epochs in (("oromo", 4), ("english", 2))
+        ),
+        Task(
+            "en-es",
+            "en-es",
+            Settings(model="translator", width=48, depth=1, vocabulary=600, length=48, epochs=20, batch=64),
+            recipe="dynamic-int8",
+            kind="translate",
+            splits={"test": 0.1, "validation": 0.02},
+        ),
+        Task(
+            "keywords",
+            "",
+            Settings(model="ds-cnn", width=48, depth=3, epochs=25, batch=64, test=0.25, validation=0.05),
+            recipe="int8",
+            kind="spot",
+        ),
+        Task(
+            "spam",
+            "spam",
+            Settings(model="text-cnn", width=16, vocabulary=3000, epochs=8, learning_rate=3e-3),
+        ),
+        Task(
+            "medical",
+            "medical",
+            Settings(
+                model="text-cnn", width=24, tokenizer="wordpiece", vocabulary=2400, length=32, epochs=3, batch=128
+            ),
+        ),
+        Task(
+            "languages",
+            "languages",
+            Settings(
+                model="bag-of-embeddings",
+                width=12,
+                depth=0,
+                options={"pooling": "real"},
+                length=512,
+                epochs=25,
+                learning_rate=1e-2,
+            ),
+            # fastText's way: runs of two and three characters tell more of a language than its words do.
+            tokenizer={"kind": "hashed", "size": 6000, "buckets": 5000, "characters": (2, 3), "words": 1},
+        ),
+    )
+}

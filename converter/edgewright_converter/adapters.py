@@ -212,7 +212,7 @@ def _kernel(layer: Any) -> Any:
     """The variable that adapters add to, None where the layer takes none."""
     if not hasattr(layer, "enable_lora") or not layer.built:
         return None
-    return layer._embeddings if hasattr(layer, "_embeddings") else layer._kernel
+    return layer._embeddings if hasattr(layer, "_embeddings") else getattr(layer, "_kernel", None)
 
 
 def _pair(layer: Any) -> tuple[Any, Any]:

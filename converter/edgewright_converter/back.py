@@ -54,6 +54,8 @@ def finish(prepared: Prepared, request: Request, steps: Steps) -> Finished:
         accuracy_before=prepared.accuracy,
         accuracy_after=accuracy,
         skipped=lowered.skipped,
+        layers=lowered.table.rows,
+        hints=lowered.table.hints,
     )
     return Finished(
         model=model,
@@ -64,6 +66,7 @@ def finish(prepared: Prepared, request: Request, steps: Steps) -> Finished:
         difference=apart,
         outcomes=(*outcomes, outcome),
         versions=_versions(),
+        encoder=None if prepared.encoder is None else finish(prepared.encoder, request, steps),
         seconds=steps.end(),
     )
 
@@ -96,7 +99,8 @@ def _cost(state: Frozen, prepared: Prepared, request: Request, sparse: bool = Fa
     """None where only a later pass makes it runnable."""
     try:
         model = lower(state, Quantize("float32"), (), request.target, sparse).model
-        return cost_of(model, tuple(spec.name for spec in prepared.frozen.inputs), prepared.fitted.probes)
+        probes = (prepared.whole or prepared.fitted).probes
+        return cost_of(model, tuple(spec.name for spec in state.inputs), probes)
     except EdgewrightError:
         return None
 

@@ -18,7 +18,7 @@ from .flatbuffer import Flatbuffer, read
 
 FLOAT_LIMIT = 1e-4
 GOLDEN_SAMPLES = 8
-_GOLDEN_BYTES = 1 << 20
+_GOLDEN_BYTES, _GOLDEN_ANSWER_BYTES = 1 << 20, 1 << 14
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,9 @@ def golden(model: bytes, engine: Engine, names: tuple[str, ...], samples: tuple[
     order = [names.index(spec.name) for spec in engine.inputs]
     batch = engine.inputs[0].shape[0]
     size = sum(samples[index][:batch].nbytes for index in order)
-    count = max(2, min(GOLDEN_SAMPLES, _GOLDEN_BYTES // max(size, 1), len(samples[0]) // batch))
+    answer = sum(4 * int(np.prod(spec.shape)) for spec in engine.outputs)
+    fitting = min(_GOLDEN_BYTES // max(size, 1), _GOLDEN_ANSWER_BYTES // max(answer, 1))
+    count = max(2, min(GOLDEN_SAMPLES, fitting, len(samples[0]) // batch))
     feeds = []
     for number in range(count):
         rows = np.arange(number * batch, (number + 1) * batch) % len(samples[0])

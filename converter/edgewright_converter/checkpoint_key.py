@@ -9,6 +9,7 @@ from edgewright_runtime.hashing import sha256_hex
 
 from .data import Dataset
 from .job import Request
+from .targets import has_quick_integers
 
 
 def keys_of(model: Any, data: Dataset, request: Request) -> list[str]:
@@ -19,7 +20,11 @@ def keys_of(model: Any, data: Dataset, request: Request) -> list[str]:
     digest = sha256_hex(f"{__version__} {_model(model)} {_data(data)} {request.seed}".encode())
     found = []
     for step in request.recipe.model_passes:
-        options = json.dumps({"use": step.use, **asdict(step)}, sort_keys=True)  # type: ignore[call-overload]
+        settings = {"use": step.use, **asdict(step)}  # type: ignore[call-overload]
+        if step.use == "qat":  # it trains for the numbers that follow
+            quick = has_quick_integers(request.target)
+            settings |= {"numbers": asdict(request.recipe.quantize), "edgetpu": request.target.edgetpu, "quick": quick}
+        options = json.dumps(settings, sort_keys=True)
         digest = sha256_hex(f"{digest} {options}".encode())
         found.append(f"{step.use}-{digest[:16]}")
     return found

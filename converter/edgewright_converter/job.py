@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from time import perf_counter
 
+from edgewright_runtime.audio.features import Features
 from edgewright_runtime.manifest import TensorSpec
+from edgewright_runtime.task import Task
 
 from .check import Golden
 from .data import Array, Dataset
@@ -41,7 +43,14 @@ class Request:
     tokenizer: bytes | None
     trust: bool
     seed: int
+    task: Task | None = None
+    features: Features | None = None
     checkpoints: str | None = None  # a folder that outlives the conversion
+
+    @property
+    def steps_through(self) -> bool:
+        """Whether the bundle's graph takes one token at a time."""
+        return self.task is not None and self.task.kind in ("generate", "translate")
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,9 @@ class Prepared:
 
     outcomes: of the passes that changed the Keras model before it was traced; states: it before the first and after
     each, in float32; accuracy_given: of the model before the first, where a budget asks for it.
+
+    Where frozen is one step of the model, whole fits the states, which are not; encoder: what reads the source of a
+    translator.
     """
 
     frozen: Frozen
@@ -60,11 +72,13 @@ class Prepared:
     outcomes: tuple[Outcome, ...] = ()
     states: tuple[Frozen, ...] = ()
     accuracy_given: float | None = None
+    whole: Fitted | None = None
+    encoder: "Prepared | None" = None
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A checked flatbuffer. inputs, outputs: in its own order; versions: of what made it."""
+    """A checked flatbuffer. inputs, outputs: in its own order; versions: of what made it; encoder: a translator's."""
 
     model: bytes
     min_runtime: str | None
@@ -75,6 +89,7 @@ class Finished:
     outcomes: tuple[Outcome, ...]
     versions: dict[str, str]
     seconds: dict[str, float]
+    encoder: "Finished | None" = None
 
 
 @dataclass

@@ -6,6 +6,7 @@ Keras' safe mode stays on: a file with Lambda layers holds Python code that load
 import contextlib
 import re
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,8 @@ def load_model(source: str, trust: bool, compiled: bool = False) -> Any:
         if not isinstance(model, keras.Model):
             raise ModelError(f"{source} returned a {type(model).__name__}: expected a keras.Model.")
         return model
+    if kind == "keras":
+        _import_hub(source)
     try:
         # Keras saves its operations into an .h5 under names that it does not look up there.
         own = _operations() if kind == "h5" else None
@@ -77,6 +80,23 @@ def load_model(source: str, trust: bool, compiled: bool = False) -> Any:
         raise
     except Exception as error:  # Keras raises ValueError, TypeError, KeyError, NotImplementedError, OSError …
         raise ModelError(_explain(source, str(error))) from error
+
+
+def _import_hub(source: str) -> None:
+    """Make KerasHub's layers known, where the model is made of them."""
+    try:
+        with zipfile.ZipFile(source) as archive:
+            config = archive.read("config.json")
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        raise ModelError(f"Model {source} is damaged ({error}): save it again.") from error
+    if b'"keras_hub' not in config:
+        return
+    try:
+        import keras_hub  # noqa: F401
+    except ImportError as error:
+        raise ModelError(
+            f"{source} is made of KerasHub's layers, which need {error.name}: pip install --no-deps keras-hub."
+        ) from error
 
 
 def _operations() -> dict[str, Any]:

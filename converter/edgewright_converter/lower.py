@@ -11,8 +11,9 @@ from .errors import ConversionError
 from .export import Frozen
 from .flatbuffer import Flatbuffer, read, reorder
 from .lowering.fileformat import read_model, write_model
-from .lowering.layouts import lay_out
+from .lowering.layouts import Layout, lay_out
 from .lowering.markers import Range, mark_ranges
+from .lowering.report import NO_TABLE, Table
 from .outcome import Skipped
 from .passes.quantize import Quantize, left_float, refuse_broken_scales
 from .targets import Target
@@ -23,10 +24,11 @@ _MISLOWERED = {"FFT"}  # the converter makes an RFFT2D of it, whose result has a
 
 @dataclass(frozen=True)
 class Lowered:
-    """A flatbuffer, and what stayed in float, with the reason."""
+    """A flatbuffer, what stayed in float, with the reason, and the table of its layers."""
 
     model: bytes
     skipped: tuple[Skipped, ...] = ()
+    table: Table = NO_TABLE
 
 
 def lower(
@@ -52,7 +54,7 @@ def lower(
         return Lowered(reorder(plain, tuple(spec.name for spec in frozen.inputs), frozen.outputs))
     if quantize.mode in _BY_TENSORFLOW:
         model = read_model(_convert(frozen, quantize, calibration, ()))
-        skipped: tuple[Skipped, ...] = ()
+        layout = Layout()
     else:
         graph = _graph(frozen)
         settled = mark_ranges(graph)
@@ -60,13 +62,13 @@ def lower(
             replace(frozen, graph=graph.SerializeToString(deterministic=True)), quantize, (), settled
         )
         model = read_model(float_model)
-        skipped = lay_out(model, quantize, target, frozen.layers, settled, _batches(frozen, calibration))
+        layout = lay_out(model, quantize, target, frozen.layers, settled, _batches(frozen, calibration))
     named = read(write_model(model, names=True))
     refuse_broken_scales(named)
-    if quantize.mode in _BY_TENSORFLOW:
-        skipped = left_float(named, quantize.mode)
+    skipped = left_float(named, quantize.mode) if quantize.mode in _BY_TENSORFLOW else layout.skipped
     # The converter puts inputs and outputs in an order of its own.
-    return Lowered(reorder(write_model(model), tuple(spec.name for spec in frozen.inputs), frozen.outputs), skipped)
+    ordered = reorder(write_model(model), tuple(spec.name for spec in frozen.inputs), frozen.outputs)
+    return Lowered(ordered, skipped, layout.table)
 
 
 def _convert(
@@ -118,7 +120,7 @@ def _function(frozen: Frozen) -> Any:
 
 def _batches(frozen: Frozen, calibration: tuple[Array, ...]) -> Iterator[dict[str, Array]]:
     batch = frozen.inputs[0].shape[0]
-    for start in range(0, len(calibration[0]) - batch + 1, batch):
+    for start in range(0, (len(calibration[0]) if calibration else 0) - batch + 1, batch):
         yield {spec.name: x[start : start + batch] for spec, x in zip(frozen.inputs, calibration, strict=True)}
 
 

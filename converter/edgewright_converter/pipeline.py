@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from edgewright_runtime.audio.features import Features
 from edgewright_runtime.errors import InputError, StorageError
 from edgewright_runtime.hashing import hash_file, sha256_hex
 from edgewright_runtime.manifest import NAME, Manifest
+from edgewright_runtime.task import OPTIONS, Task, make_task, parse_task
 from edgewright_runtime.text import Tokenizer
 
 from .edgetpu.compiler import PROGRAM, Compiled, available, compile_model, keeps_ends
@@ -54,6 +56,8 @@ def convert(
     shapes: Shapes | None = None,
     labels: list[str] | str | Path | None = None,
     tokenizer: Tokenizer | str | Path | None = None,
+    task: Task | str | Path | None = None,
+    features: Features | str | Path | None = None,
     trust: bool = False,
     seed: int = 0,
     checkpoints: str | Path | None = None,
@@ -66,7 +70,9 @@ def convert(
     data: an .npz, .csv, .tsv or .jsonl file, "file.py:function", a dict of arrays or tf.data pipelines (see data.py).
     recipe: a built-in name, a TOML file or a Recipe. target: a board's name, the recipe's or "local" by default.
     output: default "<name>.ewb"; name: default from the model. batch, shapes: the sizes that the model leaves open,
-    e.g. {"tokens": 24}. labels, tokenizer: what makes sentences and class names of numbers. trust: run Lambda layers.
+    e.g. {"tokens": 24}. labels, tokenizer: what makes sentences and class names of numbers. task: what the
+    model is for: a kind ("classify", "generate" …), a JSON file of kind and options, or a Task. features: how
+    recordings become the model's input, a JSON file or Features. trust: run Lambda layers.
     checkpoints: a folder in which passes that train keep their state, so that the same call goes on where one ended.
     progress: called with the step's name and the share of the whole that is done, 0 to 1.
 
@@ -86,7 +92,7 @@ def convert(
             "and none was given: give some (--data), or use dynamic-int8, which needs none."
         )
     name = _name(model, name)
-    path = _writable(Path(output if output is not None else f"{name}.ewb"))
+    path = writable(Path(output if output is not None else f"{name}.ewb"))
     words = _read_tokenizer(tokenizer)
     request = Request(
         source=None if live else str(model),
@@ -97,6 +103,8 @@ def convert(
         shapes=dict(shapes or {}),
         labels=_read_labels(labels),
         tokenizer=None if words is None else words.to_json(),
+        task=_read_task(task),
+        features=_read_features(features),
         trust=trust,
         seed=seed,
         checkpoints=None if checkpoints is None else str(Path(checkpoints).resolve()),
@@ -170,7 +178,7 @@ def _name(model: Any, name: str | None) -> str:
     return name
 
 
-def _writable(path: Path) -> Path:
+def writable(path: Path) -> Path:
     """Refuse a hopeless output before minutes of work. Raises StorageError."""
     import os
 
@@ -191,6 +199,21 @@ def _read_tokenizer(tokenizer: Tokenizer | str | Path | None) -> Tokenizer | Non
     if tokenizer is None or isinstance(tokenizer, Tokenizer):
         return tokenizer
     return Tokenizer.from_json(_read_file(Path(tokenizer), "tokenizer"))
+
+
+def _read_task(task: Task | str | Path | None) -> Task | None:
+    """A kind by name, or a file."""
+    if task is None or isinstance(task, Task):
+        return task
+    if task in OPTIONS or not Path(task).exists():
+        return make_task(str(task))
+    return parse_task(_read_file(Path(task), "task"))
+
+
+def _read_features(features: Features | str | Path | None) -> Features | None:
+    if features is None or isinstance(features, Features):
+        return features
+    return Features.from_json(_read_file(Path(features), "features"))
 
 
 def _read_labels(labels: list[str] | str | Path | None) -> tuple[str, ...] | None:

@@ -143,7 +143,7 @@ def _normalization(original: Callable[..., Any], mode: str) -> Callable[..., Any
         import keras
         import tensorflow as tf
 
-        if inputs.dtype != "float32" or not _is_last(self.axis, inputs) or getattr(self, "rms_scaling", False):
+        if inputs.dtype != "float32" or not is_last(self.axis, inputs) or getattr(self, "rms_scaling", False):
             return original(self, inputs)
         if isinstance(self, keras.layers.RMSNormalization):
             centred, gain, shift = inputs, self.scale, None
@@ -162,7 +162,8 @@ def _normalization(original: Callable[..., Any], mode: str) -> Callable[..., Any
     return call
 
 
-def _is_last(axis: Any, x: Any) -> bool:
+def is_last(axis: Any, x: Any) -> bool:
+    """Whether a layer's axis, or list of axes, is the last of x."""
     axes = (axis,) if isinstance(axis, int) else tuple(axis)
     return axes in ((-1,), (len(x.shape) - 1,))
 
@@ -212,7 +213,7 @@ def _softmax(original: Callable[..., Any]) -> Callable[..., Any]:
     def call(self: Any, inputs: Any, mask: Any = None) -> Any:
         import tensorflow as tf
 
-        if mask is None or not _is_last(self.axis, inputs):
+        if mask is None or not is_last(self.axis, inputs):
             return original(self, inputs, mask)
         mask = tf.cast(mask, "bool")
         return tf.where(mask, original(self, _fill(inputs, mask)), 0.0)

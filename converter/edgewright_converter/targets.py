@@ -181,6 +181,18 @@ def get_target(name: str) -> Target:
     raise RecipeError(f"Unknown target {name!r}: {hint}{', '.join(TARGETS)}; or a profile's .toml file.")
 
 
+HYBRID_IN_DELEGATE = (2, 17)  # from then on the delegate has kernels for float activations beside int8 weights
+_X86_DOT_PRODUCTS = {"avx512_vnni", "avx_vnni"}
+
+
+def has_quick_integers(target: Target) -> bool:
+    """Whether int8 matrices are quicker than float32 there. Not so with tflite-runtime 2.14, whose delegate takes none,
+    nor on an x86-64 known to lack a dot product of int8 (benchmarks/lowering.py measures both)."""
+    features = set(target.cpu_features)
+    slow = "avx2" in features and features.isdisjoint(_X86_DOT_PRODUCTS)
+    return version_key(target.runtime) >= HYBRID_IN_DELEGATE and not slow
+
+
 def option_for(target: Target, engine: str | None = None) -> str:
     """A name that --target takes, for this target with this engine; a probed device has none of its own."""
     engine = engine or target.engine

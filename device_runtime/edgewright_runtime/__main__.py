@@ -69,9 +69,28 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
 def _add_run(parser: argparse.ArgumentParser) -> None:
     _add_model(parser)
     question = parser.add_mutually_exclusive_group(required=True)
-    question.add_argument("--text", help="a sentence to classify")
+    question.add_argument("--text", help="what to classify, to translate or to go on from; - for a text on stdin")
+    question.add_argument("--sound", help="a recording to find keywords in, - for one that comes on stdin")
     question.add_argument("--inputs", type=Path, help="an .npz with one array for each input's name")
     parser.add_argument("--top", type=int, default=5, help="how many labels")
+    parser.add_argument("--raw", action="store_true", help="the recording on stdin has no WAV header")
+    parser.add_argument("--stream", action="store_true", help="tell each keyword or token on stderr as it comes")
+    parser.add_argument("--max-tokens", type=int)
+    parser.add_argument("--temperature", type=float, help="0: always the most probable token")
+    parser.add_argument("--top-k", type=int, help="draw from so many of the most probable")
+    parser.add_argument("--top-p", type=float, help="draw from those that have this probability together")
+    parser.add_argument("--stop", action="append", default=[], help="a text at which the answer ends")
+    parser.add_argument("--seed", type=int, help="of the draws")
+    parser.add_argument("--beams", type=int, help="translations that are followed side by side")
+    parser.add_argument("--length-penalty", type=float)
+    parser.add_argument("--prompt-cache", type=Path, help="a folder that keeps what the model makes of prompts")
+
+
+def _add_predict(parser: argparse.ArgumentParser) -> None:
+    _add_model(parser)
+    parser.add_argument("--samples", type=Path, required=True, help="an .npz, see predict.py")
+    parser.add_argument("--answers", type=Path, required=True, help="the .npz to write")
+    parser.add_argument("--progress", action="store_true", help="JSON lines on stderr")
 
 
 def _add_bench(parser: argparse.ArgumentParser) -> None:
@@ -123,10 +142,21 @@ def _add_gc(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="say what would go, and leave it")
 
 
+def _add_feedback(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=["on", "off", "status", "read", "clear"])
+    parser.add_argument("model", nargs="?", help="a model's name; on and off need one")
+    _add_home(parser)
+    parser.add_argument("--texts", action="store_true", help="note the texts too")
+    parser.add_argument("--below", type=float, help="note answers less probable than this")
+    parser.add_argument("--max-kib", type=float, default=256, help="of the log")
+
+
 _COMMANDS = {
     "info": ("what this board is, what is installed", _add_info),
     "verify": ("hash every file, run the golden samples", _add_verify),
     "run": ("answer one question", _add_run),
+    "predict": ("answer many samples, into a file", _add_predict),
+    "feedback": ("the log of uncertain answers: on, off, status, read, clear", _add_feedback),
     "bench": ("measure start, latency, memory and, with data, the score", _add_bench),
     "store-flash": ("install what is asked for on stdin (request.py), check it and use it", _add_flash),
     "store-install": ("assemble the release asked for on stdin, without using it", _add_change),

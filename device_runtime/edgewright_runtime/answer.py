@@ -1,15 +1,23 @@
 """One question to a model, one answer: from a sentence to its labels, or from arrays to arrays."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Optional, Union
+
+import numpy as np
 
 from .border import from_border, load_arrays, to_border
 from .bundle import Bundle
 from .engines import Engine
 from .errors import InputError
+from .pooling import pool
+
+if TYPE_CHECKING:
+    from .task import Task
+
+UNKNOWN = "unknown"
 
 
-def classify(bundle: Bundle, engine: Engine, text: str, top: int = 5) -> list[dict[str, Any]]:
+def classify(bundle: Bundle, engine: Engine, text: Union[str, bytes], top: int = 5) -> list[dict[str, Any]]:
     """The ``top`` best labels for a sentence, best first: label, probability. Raises InputError where it cannot."""
     tokenizer = bundle.tokenizer()
     if tokenizer is None:
@@ -21,9 +29,9 @@ def classify(bundle: Bundle, engine: Engine, text: str, top: int = 5) -> list[di
     spec = engine.outputs[0]
     if len(spec.shape) != 2:
         raise InputError(f"The model {bundle.manifest.name} answers {spec.shape}, not one class: give it --inputs.")
-    probabilities = from_border(engine.invoke([to_border(tokenizer.encode(text), engine.inputs[0])])[0], spec)[
-        0
-    ].tolist()
+    rows = tokenizer.windows(text)
+    answers = [from_border(engine.invoke([to_border(row, engine.inputs[0])])[0], spec)[0] for row in rows]
+    probabilities = pool(np.stack(answers), [len(rows)], tokenizer.pooling)[0].tolist()
     if len(probabilities) == 1:  # of the second of two classes
         probabilities = [1 - probabilities[0], probabilities[0]]
     labels = bundle.labels() or [str(index) for index in range(len(probabilities))]
@@ -31,6 +39,15 @@ def classify(bundle: Bundle, engine: Engine, text: str, top: int = 5) -> list[di
         raise InputError(f"The bundle has {len(labels)} labels, the model {len(probabilities)} classes: convert again.")
     best = sorted(range(len(labels)), key=lambda index: -probabilities[index])[:top]
     return [{"label": labels[index], "probability": probabilities[index]} for index in best]
+
+
+def decide(best: dict[str, Any], task: Optional["Task"]) -> dict[str, Any]:
+    """What the best label comes to by the task's threshold: "answer", the label or what stands for none of them; and
+    "threshold", None where every answer counts."""
+    options = task.options if task is not None else {}
+    threshold = options.get("threshold")
+    known = threshold is None or best["probability"] >= threshold
+    return {"answer": best["label"] if known else options.get("unknown", UNKNOWN), "threshold": threshold}
 
 
 def compute(engine: Engine, path: Path) -> list[dict[str, Any]]:

@@ -18,9 +18,14 @@ from .manifest import FileEntry, Manifest, TensorSpec, Variant, parse_manifest
 if TYPE_CHECKING:
     import numpy as np
 
+    from .audio.features import Features
+    from .task import Task
     from .text import Tokenizer
 
 __all__ = ["Bundle", "write_archive"]
+
+PACKED = ".z"  # of golden samples that are mostly zeros, such as a state at the beginning of a text: a zlib stream
+_UNPACKED_BYTES = 1 << 27
 
 
 class Bundle:
@@ -110,10 +115,34 @@ class Bundle:
         except InputError as error:
             raise self._malformed(self.manifest.tokenizer) from error
 
-    def golden(self) -> "tuple[list[np.ndarray[Any, Any]], list[np.ndarray[Any, Any]]]":
+    def task(self) -> Optional["Task"]:
+        """What the model is for, or None where the converter was not told. Raises BundleError."""
+        if self.manifest.task is None:
+            return None
+        from .task import parse_task
+
+        try:
+            return parse_task(self.read(self.manifest.task))
+        except InputError as error:
+            raise self._malformed(self.manifest.task) from error
+
+    def features(self) -> Optional["Features"]:
+        """How recordings become what the model takes, or None where it takes none. Raises BundleError."""
+        if self.manifest.features is None:
+            return None
+        from .audio.features import Features
+
+        try:
+            return Features.from_json(self.read(self.manifest.features))
+        except InputError as error:
+            raise self._malformed(self.manifest.features) from error
+
+    def golden(self, encoder: bool = False) -> "tuple[list[np.ndarray[Any, Any]], list[np.ndarray[Any, Any]]]":
         """Sample inputs and the expected outputs, each (samples, *tensor shape) in the tensor's dtype, in the order of
-        the variant's tensors. Raises BundleError."""
+        the variant's tensors. encoder: those of the graph that reads a translation's source. Raises BundleError."""
         golden, variant = self.manifest.golden, self.manifest.variants[0]
+        if encoder and self.manifest.encoder is not None:
+            variant, golden = self.manifest.encoder
         inputs = [self._samples(path, spec) for path, spec in zip(golden.inputs, variant.inputs)]
         outputs = [self._samples(path, spec) for path, spec in zip(golden.outputs, variant.outputs)]
         if len({len(array) for array in [*inputs, *outputs]}) != 1 or len(inputs[0]) == 0:
@@ -126,7 +155,10 @@ class Bundle:
         import numpy as np
 
         try:
-            array = np.load(BytesIO(self.read(path)), allow_pickle=False)
+            raw = self.read(path)
+            if path.endswith(PACKED):
+                raw = _unpack(raw)
+            array = np.load(BytesIO(raw), allow_pickle=False)
         except BundleError:
             raise
         except Exception as error:  # as in border.load_arrays
@@ -180,3 +212,14 @@ class Bundle:
 
     def _malformed(self, path: str) -> BundleError:
         return BundleError(f"{path} in {self.path} is not what the manifest promises: convert the model again.")
+
+
+def _unpack(raw: bytes) -> bytes:
+    """Raises zlib.error where it is no stream, or ValueError where it swells beyond all samples."""
+    from zlib import decompressobj
+
+    stream = decompressobj()
+    content = stream.decompress(raw, _UNPACKED_BYTES)
+    if not stream.eof:
+        raise ValueError
+    return content

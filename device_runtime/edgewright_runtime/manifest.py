@@ -62,6 +62,14 @@ class Golden(NamedTuple):
     atol: tuple[float, ...]
 
 
+class Encoder(NamedTuple):
+    """The graph that reads a translation's source once, before the steps of the variant; its outputs are their inputs
+    of the same names."""
+
+    variant: Variant
+    golden: Golden
+
+
 class Budget(NamedTuple):
     """Limits that a device must keep before a model is activated; None is no limit."""
 
@@ -70,7 +78,7 @@ class Budget(NamedTuple):
 
 
 class Manifest(NamedTuple):
-    """All of manifest.json. labels, tokenizer: paths of JSON files in the bundle, or None."""
+    """All of manifest.json. labels, tokenizer, task, features: paths of JSON files in the bundle, or None."""
 
     name: str
     files: tuple[FileEntry, ...]
@@ -78,21 +86,22 @@ class Manifest(NamedTuple):
     golden: Golden
     labels: Optional[str] = None
     tokenizer: Optional[str] = None
+    task: Optional[str] = None
+    features: Optional[str] = None
+    encoder: Optional[Encoder] = None
     budget: Budget = Budget()
     provenance: dict[str, Any] = {}  # noqa: RUF012 - never changed: a manifest is frozen once it is made
     schema: int = SCHEMA
 
     def to_document(self) -> dict[str, Any]:
         """Plain JSON objects and lists."""
-        variants = [
-            {**variant._asdict(), "inputs": _documents(variant.inputs), "outputs": _documents(variant.outputs)}
-            for variant in self.variants
-        ]
         return {
             **self._asdict(),
             "files": _documents(self.files),
-            "variants": variants,
+            "variants": [_variant_document(variant) for variant in self.variants],
             "golden": self.golden._asdict(),
+            "encoder": self.encoder
+            and {"variant": _variant_document(self.encoder.variant), "golden": self.encoder.golden._asdict()},
             "budget": self.budget._asdict(),
         }
 
@@ -107,6 +116,10 @@ class Manifest(NamedTuple):
             if variant.layout == layout:
                 return variant
         raise BundleError(f"Bundle {self.name} has no {layout} variant: convert the model again for this target.")
+
+
+def _variant_document(variant: Variant) -> dict[str, Any]:
+    return {**variant._asdict(), "inputs": _documents(variant.inputs), "outputs": _documents(variant.outputs)}
 
 
 def _documents(records: tuple[Any, ...]) -> list[dict[str, Any]]:
@@ -139,15 +152,24 @@ def _build(document: dict[str, Any]) -> Manifest:
     document = dict(document)
     _require(document.pop("schema") == SCHEMA, "unknown schema")
     files = tuple(FileEntry(**entry) for entry in document.pop("files"))
-    variants = tuple(
-        Variant(inputs=_tensors(entry.pop("inputs")), outputs=_tensors(entry.pop("outputs")), **entry)
-        for entry in document.pop("variants")
-    )
-    golden = Golden(**{key: tuple(value) for key, value in document.pop("golden").items()})
+    variants = tuple(_variant(entry) for entry in document.pop("variants"))
+    golden = _golden(document.pop("golden"))
+    encoder = document.pop("encoder")
+    if encoder is not None:
+        _require(set(encoder) == {"variant", "golden"}, "half an encoder")
+        encoder = Encoder(_variant(encoder["variant"]), _golden(encoder["golden"]))
     budget = Budget(**document.pop("budget"))
-    manifest = Manifest(files=files, variants=variants, golden=golden, budget=budget, **document)
+    manifest = Manifest(files=files, variants=variants, golden=golden, encoder=encoder, budget=budget, **document)
     _check(manifest)
     return manifest
+
+
+def _variant(entry: dict[str, Any]) -> Variant:
+    return Variant(inputs=_tensors(entry.pop("inputs")), outputs=_tensors(entry.pop("outputs")), **entry)
+
+
+def _golden(entry: dict[str, Any]) -> Golden:
+    return Golden(**{key: tuple(value) for key, value in entry.items()})
 
 
 def _tensors(entries: Any) -> tuple[TensorSpec, ...]:
@@ -160,22 +182,24 @@ def _check(manifest: Manifest) -> None:
     for entry in manifest.files:
         _require(type(entry.size_bytes) is int and 0 <= entry.size_bytes < 2**31, "bad size")
         _require(_SHA256.match(entry.sha256), "bad hash")
-    named = [variant.path for variant in manifest.variants]
-    named += [*manifest.golden.inputs, *manifest.golden.outputs]
-    named += [path for path in (manifest.labels, manifest.tokenizer) if path is not None]
+    graphs = [(variant, manifest.golden) for variant in manifest.variants]
+    graphs += [] if manifest.encoder is None else [manifest.encoder]
+    named = [path for variant, golden in graphs for path in (variant.path, *golden.inputs, *golden.outputs)]
+    extra = (manifest.labels, manifest.tokenizer, manifest.task, manifest.features)
+    named += [path for path in extra if path is not None]
     _require(set(named) <= {entry.path for entry in manifest.files}, "it names a file that the bundle does not hold")
     _require(len(manifest.variants) > 0, "no flatbuffer")
     _require(isinstance(manifest.provenance, dict), "bad provenance")
     for limit in manifest.budget:
         _require(limit is None or _is_positive(limit), "bad budget")
-    for atol in manifest.golden.atol:
-        _require(type(atol) in (int, float) and isfinite(atol) and atol >= 0, "bad tolerance")
-    for variant in manifest.variants:
+    for variant, golden in graphs:
+        for atol in golden.atol:
+            _require(type(atol) in (int, float) and isfinite(atol) and atol >= 0, "bad tolerance")
         _require(variant.layout in LAYOUTS and NAME.match(variant.mode), "unknown layout or mode")
         _require(_VERSION.match(variant.min_runtime), "bad runtime version")
-        _require(len(variant.inputs) == len(manifest.golden.inputs) > 0, "golden inputs do not fit the model")
+        _require(len(variant.inputs) == len(golden.inputs) > 0, "golden inputs do not fit the model")
         outputs = len(variant.outputs)
-        _require(outputs == len(manifest.golden.outputs) == len(manifest.golden.atol) > 0, "golden outputs do not fit")
+        _require(outputs == len(golden.outputs) == len(golden.atol) > 0, "golden outputs do not fit")
         for tensor in (*variant.inputs, *variant.outputs):
             _check_tensor(tensor)
 

@@ -4,7 +4,7 @@ from typing import Union
 
 from .bundle import Bundle
 from .engines import EDGETPU, Engine, open_engine
-from .errors import BundleError, EngineError
+from .errors import BundleError, EngineError, InputError
 from .manifest import TensorSpec, Variant
 
 
@@ -23,6 +23,14 @@ def load_model(bundle: Bundle, engine: str = "auto", threads: int = 1) -> Engine
         except EngineError:
             pass  # no stick, no library: what the other variant is for
     return _load(bundle, manifest.variant(), engine, threads)
+
+
+def load_encoder(bundle: Bundle, engine: str = "auto", threads: int = 1) -> Engine:
+    """The graph that reads a translation's source. Raises as ``load_model``, InputError where the bundle has none."""
+    encoder = bundle.manifest.encoder
+    if encoder is None:
+        raise InputError(f"The model {bundle.manifest.name} does not translate: convert it with --task translate.")
+    return _load(bundle, encoder.variant, engine, threads)
 
 
 def _load(bundle: Bundle, variant: Variant, engine: str, threads: int) -> Engine:

@@ -39,7 +39,7 @@ def _random(bundle: Bundle, rng: "np.random.Generator") -> list[list[Array]]:
     for array in golden:
         low, high = array.min(), array.max()
         if tokenizer is not None and array.dtype.kind in "iu" and len(golden) == 1:
-            low, high = 0, len(tokenizer.vocabulary) - 1
+            low, high = 0, tokenizer.size - 1
         ranges.append((low, high))
     return [[_draw(rng, array[0], low, high) for array, (low, high) in zip(golden, ranges)] for _ in range(COUNT)]
 

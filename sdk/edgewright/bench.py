@@ -112,12 +112,35 @@ def _send_data(data: Any, bundle: Bundle, remote: Remote, folder: Path) -> str:
 
 
 def pack_data(data: Any, bundle: Bundle) -> bytes:
-    """An .npz with x.<input name> (n, *shape without the batch) and y (n, …), if there are labels.
+    """An .npz with x.<input name> (n, *shape without the batch) and y (n, …), the labels. Texts for a bundle that reads
+    long ones in windows travel as they are.
 
-    Raises InputError where the data is malformed or does not name the model's inputs.
+    Raises InputError as ``labelled_arrays``.
     """
     import numpy as np
 
+    from edgewright_converter.table import TABLE_SUFFIXES
+
+    from .questions import read_questions
+
+    tokenizer = bundle.tokenizer()
+    if tokenizer is not None and tokenizer.pooling is not None and Path(str(data)).suffix in TABLE_SUFFIXES:
+        questions = read_questions(data, bundle)
+        arrays: dict[str, Any] = {"y": questions.truth, **questions.arrays}
+    else:
+        x, y = labelled_arrays(data, bundle)
+        arrays = {"y": y, **{f"x.{name}": array for name, array in x.items()}}
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def labelled_arrays(data: Any, bundle: Bundle) -> tuple[dict[str, Any], Any]:
+    """The samples by the name of their input, (n, *shape without the batch), and their labels (n, …): of the test part
+    where there is one.
+
+    Raises InputError where the data is malformed, has no labels, or does not name the model's inputs.
+    """
     from edgewright_converter.data import load_data
 
     dataset = load_data(data, bundle.tokenizer(), bundle.labels())
@@ -132,7 +155,4 @@ def pack_data(data: Any, bundle: Bundle) -> bytes:
         raise InputError(
             f"The data has the inputs {given}; {bundle.manifest.name} takes {', '.join(names)}: name them so."
         )
-    buffer = io.BytesIO()
-    arrays: dict[str, Any] = {"y": y, **{f"x.{name}": array for name, array in x.items()}}
-    np.savez(buffer, **arrays)
-    return buffer.getvalue()
+    return x, y

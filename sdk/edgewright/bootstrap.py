@@ -28,7 +28,11 @@ CHUNK_BYTES = 16 << 10  # more at once makes the kernel map more of a library th
 AGAIN = ".again"  # an environment's second name, for when the first is in use
 IMPORT_TIMEOUT_S = 120
 LOCK_TIMEOUT_S = 60
-OURS = ("venv", "environments", "runtime", "runtimes", "blobs", "releases", "models", "incoming", "data", ".lock")
+OURS = (
+    *("venv", "environments", "runtime", "runtimes", "blobs", "releases", "models"),
+    *("incoming", "data", "feedback", "prompts"),
+)
+LOCK = ".lock"
 
 # What `python3 -m venv` makes of a link to an interpreter; Debian packs that module apart, and this is all of it.
 PYVENV_CFG = "home = {home}\ninclude-system-site-packages = {system}\n"
@@ -105,7 +109,7 @@ def holds(home: Path, name: str) -> dict[str, Any]:
 def purge(home: Path) -> dict[str, Any]:
     """Delete what edgewright made, and the folder itself if nothing else is in it."""
     removed = []
-    for name in OURS:
+    for name in (*OURS, LOCK):
         for path in (home / name, home / (name + ".unfinished")):
             if path.is_symlink() or path.is_file():
                 path.unlink()
@@ -165,7 +169,7 @@ def _point(home: Path, name: str, target: str) -> None:
 def _locked(home: Path) -> Iterator[None]:
     """The lock that the runtime's store takes too: the kernel lets go of it with the process, however that ends."""
     home.mkdir(parents=True, exist_ok=True)
-    lock = os.open(home / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    lock = os.open(home / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     try:
         deadline = time.monotonic() + LOCK_TIMEOUT_S
         while True:

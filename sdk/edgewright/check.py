@@ -14,6 +14,7 @@ from edgewright_converter.targets import Target, get_target
 from edgewright_runtime.archive import MANIFEST
 from edgewright_runtime.bundle import Bundle
 from edgewright_runtime.manifest import TensorSpec, Variant
+from edgewright_runtime.text import Tokenizer
 
 from .devices import Device
 from .engines import ENGINES, NUMPY_MACHINES, obstacle
@@ -92,7 +93,7 @@ def examine_bundle(bundle: Bundle, target: Target) -> list[Finding]:
         content = bundle.read(variant.path)
         bundle.golden()
         labels = bundle.labels()
-        bundle.tokenizer()
+        tokenizer = bundle.tokenizer()
     except EdgewrightError as error:
         return [_integrity(error)]
     found = examine(content, target)
@@ -103,12 +104,33 @@ def examine_bundle(bundle: Bundle, target: Target) -> list[Finding]:
     if labels is not None and len(variant.outputs) == 1 and variant.outputs[0].shape[-1:] != (len(labels),):
         problem = f"there are {len(labels)} labels for an output of {list(variant.outputs[0].shape)}"
         found.append(Finding(WARNING, "bundle", "labels", problem, "convert again with the right --labels"))
+    if tokenizer is not None:
+        found += _tokenizer(tokenizer, variant)
+    if bundle.manifest.encoder is not None:
+        found += _encoder(bundle, bundle.manifest.encoder.variant, target)
     limit = bundle.manifest.budget.memory_mb
     note = next((finding for finding in found if finding.check == "memory"), None)
     if limit is not None and note is not None and float(note.problem.split()[1]) > limit:
         problem = f"{note.problem}, and the bundle's budget is {limit:g} MB"
         found.append(Finding(WARNING, "budget", "memory", problem, "use a smaller model, or raise the budget"))
     return found + _latency(content, bundle, target)
+
+
+def _encoder(bundle: Bundle, variant: Variant, target: Target) -> list[Finding]:
+    """The graph that reads a translation's source."""
+    content = bundle.read(variant.path)
+    found = [replace(finding, where=f"{variant.path}, {finding.where}") for finding in examine(content, target)]
+    whole = all(finding.check != "integrity" for finding in found)
+    return [*found, *_manifest(variant, read(content))] if whole else found
+
+
+def _tokenizer(tokenizer: Tokenizer, variant: Variant) -> list[Finding]:
+    """What makes ids of texts, and whether the model takes so many. A model of one token at a time takes any length."""
+    length = variant.inputs[0].shape[-1:]
+    if length not in ((1,), (tokenizer.max_length,)):
+        problem = f"it gives {tokenizer.max_length} ids, the model takes {list(variant.inputs[0].shape)}"
+        return [Finding(ERROR, "bundle", "tokenizer", problem, "convert again with the tokenizer of the training")]
+    return [Finding(NOTE, "bundle", "tokenizer", tokenizer.describe())]
 
 
 def wheels(target: Target) -> list[Finding]:

@@ -49,7 +49,7 @@ def demo(
     device: by default a ``local:`` device inside of the folder. tell: called with a sentence after each part.
     Raises InputError for an unknown language, and all that ``convert``, ``setup``, ``flash`` and ``bench`` raise.
     """
-    from edgewright_converter.language.intents import require_language
+    from edgewright_converter.language.data.intents import require_language
     from edgewright_converter.language.train import train_in_child
     from edgewright_converter.pipeline import convert
 

@@ -60,7 +60,8 @@ class Doctor:
             storage_mb=facts["free_bytes"] // 1_000_000,
         )
         manifest = self._bundle.manifest
-        findings = examine(self._bundle.read(manifest.variant().path), target)
+        graphs = [manifest.variant()] + ([] if manifest.encoder is None else [manifest.encoder.variant])
+        findings = [finding for graph in graphs for finding in examine(self._bundle.read(graph.path), target)]
         _refuse(findings, manifest.name, self._device)
         return tuple(f"{finding}." for finding in findings if finding.severity == WARNING)
 

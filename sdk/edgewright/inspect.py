@@ -39,7 +39,9 @@ class Inspection:
         """Plain values for JSON."""
         document: dict[str, Any] = {"path": str(self.path), "size_bytes": self.size_bytes, "bundle": None}
         if self.bundle is not None:
+            tokenizer = self.bundle.tokenizer()
             document["bundle"] = {"id": self.bundle.id, **self.bundle.manifest.to_document()}
+            document["tokenizer"] = None if tokenizer is None else tokenizer.facts()
         document["flatbuffers"] = {name: asdict(flatbuffer) for name, flatbuffer in self.flatbuffers.items()}
         return document
 

@@ -4,7 +4,7 @@ Its commands answer with one JSON document on stdout, and tell their progress as
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import PurePosixPath
@@ -50,8 +50,10 @@ class Remote:
         input: bytes = b"",
         timeout_s: float = 120.0,
         progress: Progress = silent,
+        heard: Callable[[dict[str, Any]], None] | None = None,
     ) -> dict[str, Any]:
-        """Run one command of the runtime and return its document.
+        """Run one command of the runtime and return its document. heard: called with each part of an answer that comes
+        before the document does.
 
         Raises the error that the runtime reports, or DeviceError where there is no runtime or no document.
         """
@@ -63,7 +65,7 @@ class Remote:
                 argv,
                 timeout_s=timeout_s,
                 input=input,
-                on_stderr_line=lambda line: _tell(line, progress),
+                on_stderr_line=lambda line: _tell(line, progress, heard),
                 on_sent=sending(part(progress, 0.0, 0.0), "sending"),
             )
 
@@ -149,10 +151,13 @@ def _error_kind(name: Any) -> type[errors.EdgewrightError]:
     return kind
 
 
-def _tell(line: bytes, progress: Progress) -> None:
-    """Pass a line of progress on; any other line on stderr is talk."""
+def _tell(line: bytes, progress: Progress, heard: Callable[[dict[str, Any]], None] | None) -> None:
+    """Pass a line of progress on, or a part of the answer; any other line on stderr is talk."""
     try:
         report = json.loads(line)
+        if heard is not None and isinstance(report, dict) and "what" not in report:
+            heard(report)
+            return
         progress(str(report["what"]), min(1.0, report["done"] / report["total"]))
     except (ValueError, KeyError, TypeError, ZeroDivisionError, RecursionError):
         return

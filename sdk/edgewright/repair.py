@@ -45,7 +45,7 @@ def repair(
     path = output or report.path.with_name(f"{report.path.stem}-{report.target.name}.ewb")
     with temporary_folder() as folder:
         extra: dict[str, Any] = {}
-        for what in ("labels", "tokenizer"):
+        for what in ("labels", "tokenizer", "task"):
             named = getattr(bundle.manifest, what)
             if named is not None:
                 extra[what] = folder / f"{what}.json"

@@ -51,16 +51,18 @@ def markdown(results: Sequence[BenchResult]) -> str:
         [row.model, *(f"{cell.text} ({cell.ratio})" if cell.ratio else cell.text for cell in row.cells)]
         for row in rows(results)
     ]
-    lines = _markdown_table(["model", *(quantity.title for quantity in QUANTITIES)], overview)
+    lines = markdown_table(["model", *(quantity.title for quantity in QUANTITIES)], overview)
     lines += [f"\n{warning}" for warning in warnings(results)]
     for section in sections(results):
-        lines += [f"\n## {section.title}\n", *_markdown_table(section.columns, section.lines)]
+        lines += [f"\n## {section.title}\n", *markdown_table(section.columns, section.lines)]
         if section.note:
             lines.append(f"\n{section.note}")
     return "\n".join(lines) + "\n"
 
 
-def _markdown_table(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
+def markdown_table(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table, the first column to the left."""
+
     def line(cells: Sequence[str]) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 

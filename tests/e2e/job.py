@@ -6,9 +6,11 @@ from typing import Any
 
 from click.testing import CliRunner
 from unit.models import tiny_bundle
+from unit.speaking_models import speaking_bundle
 
 from edgewright.cli.main import cli
 from edgewright.devices import list_devices
+from edgewright.run import run
 
 
 def call(*arguments: str | Path) -> str:
@@ -36,10 +38,14 @@ def whole_job(name: str, engine: str, tmp_path: Path) -> dict[str, Any]:
     answers = document("run", "tiny", name, "--text", "turn the lights on")
     assert answers["bundle"]["id"] == ids[1]
     assert abs(sum(label["probability"] for label in answers["labels"]) - 1) < 1e-3
+    heard: list[dict[str, Any]] = []
+    said = run(speaking_bundle(tmp_path / "speaker.ewb"), name, text="ab", max_tokens=6, heard=heard.append)
+    assert [part["token"] for part in heard] == said["tokens"]
+    assert "".join(part["text"] for part in heard) == said["text"]
     call("rollback", "tiny", name)
     assert document("run", "tiny", name, "--text", "turn the lights on")["bundle"]["id"] == ids[0]
     call("gc", name)
-    (model,) = document("device", "show", name)["home"]["models"]
+    (model,) = [m for m in document("device", "show", name)["home"]["models"] if m["name"] == "tiny"]
     assert (model["current"], model["previous"]) == (ids[0], ids[1])
     call("device", "remove", name, "--purge")
     assert name not in [device.name for device in list_devices()]

@@ -54,7 +54,7 @@ def test_it_leaves_model_bundles_results_and_a_page_that_needs_no_network(
         "int8.ewb",
         "results.json",
         "report.html",
-        "test.csv",
+        "intents.test.csv",
     }
     assert expected <= {path.name for path in made.iterdir()}
     page = (made / "report.html").read_text("utf-8")
@@ -71,7 +71,7 @@ def test_the_device_has_an_engine_and_no_tensorflow(folder: Path, document: dict
 
 def test_the_flashed_model_answers_a_sentence(folder: Path, document: dict[str, object]) -> None:
     device = f"local:{folder / 'edgewright-demo/device'}"
-    row = (folder / "edgewright-demo/test.csv").read_text("utf-8").splitlines()[1].split(",")[0]
+    row = (folder / "edgewright-demo/intents.test.csv").read_text("utf-8").splitlines()[1].split(",")[0]
     done = _edgewright("run", "intents-int8", device, "--text", row, "--json", folder=folder)
     assert done.returncode == 0, done.stderr
     labels = json.loads(done.stdout)["labels"]

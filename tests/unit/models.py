@@ -6,7 +6,7 @@
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,11 @@ from edgewright_runtime.bundle import write_archive
 from edgewright_runtime.engines import open_engine
 from edgewright_runtime.hashing import sha256_hex
 from edgewright_runtime.manifest import Budget, FileEntry, Golden, Manifest, Variant
+from edgewright_runtime.text import Cleaning, Tokenizer
+from edgewright_runtime.text.words import Words
 
 LABELS = ["lights_on", "lights_off", "weather"]
+TASK = b'{"kind":"classify","options":{"threshold":0.9,"unknown":"none of these"}}\n'
 WORDS = ["lights", "on", "off", "weather", "the", "turn", "please", "is", "how"]
 TOKENS = 8
 _TYPES = {"float32": 0, "int32": 2, "uint8": 3, "int64": 4, "bool": 6, "int16": 7, "int8": 9, "float16": 1}
@@ -176,14 +179,13 @@ def wide_model(layers: int, width: int, batch: int = 1) -> bytes:
 
 def tiny_tokenizer() -> bytes:
     """The JSON document of the tokenizer that belongs to ``tiny_text_model``."""
-    document = {
-        "kind": "words",
-        "lowercase": True,
-        "max_length": TOKENS,
-        "normalization": "NFC",
-        "vocabulary": ["[PAD]", "[UNK]", *WORDS],
-    }
-    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+    return words_tokenizer(WORDS, TOKENS).to_json()
+
+
+def words_tokenizer(words: Iterable[str], length: int, **settings: Any) -> Tokenizer:
+    """A tokenizer that knows these words, in small letters, from the id 2 on."""
+    model = Words(("[PAD]", "[UNK]", *words), {"pad": 0, "unknown": 1})
+    return Tokenizer(model, length, cleaning=Cleaning(lowercase=True), **settings)
 
 
 def tiny_bundle(
@@ -197,6 +199,7 @@ def tiny_bundle(
     budget: Budget | None = None,
     golden_error: float = 0.0,
     provenance: dict[str, Any] | None = None,
+    task: bytes | None = None,
 ) -> Path:
     """Write an .ewb to ``path`` and return the path.
 
@@ -210,6 +213,7 @@ def tiny_bundle(
         samples = np.zeros((3, 1, TOKENS), np.int32)
         samples[:, 0, :3] = [[7, 6, 3], [7, 6, 4], [10, 9, 5]]  # "turn the on", "turn the off", "how is weather"
         extra = {"labels": json.dumps(LABELS).encode(), "tokenizer": tiny_tokenizer()}
+        extra |= {} if task is None else {"task": task}
     elif kind == "float32":
         model = model or tiny_model()
         samples = np.eye(3, 4, dtype=np.float32)[:, None] * 2
@@ -243,7 +247,7 @@ def write_bundle(
     golden_error: float = 0.0,
     provenance: dict[str, Any] | None = None,
 ) -> Path:
-    """Any flatbuffer in a bundle. samples: for each input (n, *its shape); extra: "labels", "tokenizer", as JSON."""
+    """Any flatbuffer in a bundle. samples: for each input (n, *its shape); extra: labels, tokenizer, task, as JSON."""
     with open_engine(model, "litert") as engine:
         inputs, outputs = engine.inputs, engine.outputs
     expected = [array if golden_error == 0 else _shift(array, golden_error) for array in _expected(model, samples)]

@@ -1,5 +1,7 @@
 """``edgewright convert``: a Keras model to a bundle."""
 
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import click
@@ -56,6 +58,17 @@ def _shapes(ctx: click.Context, param: click.Parameter, values: tuple[str, ...])
 @click.option(
     "--tokenizer", type=click.Path(path_type=Path), help="The tokenizer's JSON, for a model that takes sentences."
 )
+@click.option(
+    "--task", help="What it is for: classify, generate, translate, spot, tag, or a JSON file with its options."
+)
+@click.option(
+    "--features", type=click.Path(path_type=Path), help="How recordings become its input: the JSON that train writes."
+)
+@click.option(
+    "--threshold", metavar="P|precision=P", help="Less probable answers are unknown; or as low as gives that precision."
+)
+@click.option("--validation", help="Data to choose the threshold on.  [default: what train left beside the model]")
+@click.option("--unknown", metavar="NAME", help="What an answer below the threshold is called.  [default: unknown]")
 @click.option("--trust", is_flag=True, help="Run the Python code that a model file may contain (Lambda layers).")
 @click.option("--seed", default=0, show_default=True, help="For everything that is drawn by chance.")
 @click.option(
@@ -78,35 +91,59 @@ def convert(
     shapes: dict[str, tuple[int, ...]],
     labels: Path | None,
     tokenizer: Path | None,
+    task: str | None,
+    features: Path | None,
+    threshold: str | None,
+    validation: str | None,
+    unknown: str | None,
     trust: bool,
     seed: int,
     checkpoints: Path | None,
     timeout: float,
     as_json: bool,
 ) -> None:
-    """Convert MODEL (.keras, .h5, a SavedModel folder, or file.py:function) to a bundle."""
+    """Convert MODEL (.keras, .h5, a SavedModel folder, or file.py:function) to a bundle.
+
+    What `edgewright train` has left beside the model (its tokenizer, labels, data, task) is taken where nothing else is
+    given.
+    """
     from edgewright.check import check
+    from edgewright_converter.beside import beside
     from edgewright_converter.pipeline import convert as run
     from edgewright_converter.recipe import Recipe
 
+    found = beside(model)
+    given = {"data": data, "labels": labels, "tokenizer": tokenizer, "task": task, "features": features}
+    taken = {what: path for what in given if given[what] is None and (path := getattr(found, what)) is not None}
+    if taken:
+        click.echo(f"Beside the model: {', '.join(path.name for path in taken.values())}", err=True)
+    if threshold is None and (validation, unknown) != (None, None):
+        raise click.UsageError("--validation and --unknown go with --threshold.")
+    chosen = None
     with progress_bar() as progress:
-        conversion = run(
+        convert_to = partial(
+            run,
             model,
-            data=data,
             recipe=recipe,
             target=target,
-            output=output,
             name=name,
             batch=batch,
             shapes=shapes,
-            labels=labels,
-            tokenizer=tokenizer,
+            **{**given, **{what: str(path) for what, path in taken.items()}},
             trust=trust,
             seed=seed,
             checkpoints=checkpoints,
             timeout_s=timeout,
             progress=progress,
         )
+        if threshold is None:
+            conversion = convert_to(output=output)
+        else:
+            from edgewright.threshold import convert_with_threshold
+
+            conversion, chosen = convert_with_threshold(
+                lambda path: convert_to(output=path), threshold, validation or found.validation, output, unknown
+            )
     report = check(conversion.path, target=target or Recipe.load(recipe).target or "local")
     if as_json:
         print_json(
@@ -115,6 +152,7 @@ def convert(
             check=report.to_dict(),
             difference=conversion.difference,
             seconds=conversion.seconds,
+            threshold=None if chosen is None else asdict(chosen),
             outcomes=[outcome.to_dict() for outcome in conversion.outcomes],
             manifest=conversion.manifest.to_document(),
         )
@@ -123,6 +161,8 @@ def convert(
 
     size_bytes = conversion.path.stat().st_size
     click.echo(f"{conversion.path}: {size_bytes:,} bytes, differs from Keras by {conversion.difference:.2g}")
+    if chosen is not None:
+        click.echo(f"  {chosen}")
     for outcome in conversion.outcomes:
         for part in outcome_parts(outcome):
             stdout().print(part)

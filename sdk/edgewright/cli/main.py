@@ -22,14 +22,19 @@ COMMANDS = {
     "compare": "edgewright.cli.compare:compare",
     "completion": "edgewright.cli.completion:completion",
     "convert": "edgewright.cli.convert:convert",
+    "data": "edgewright.cli.data:data",
     "demo": "edgewright.cli.demo:demo",
     "device": "edgewright.cli.device:device",
+    "evaluate": "edgewright.cli.evaluate:evaluate",
+    "feedback": "edgewright.cli.feedback:feedback",
     "flash": "edgewright.cli.flash:flash",
     "gc": "edgewright.cli.gc:gc",
     "inspect": "edgewright.cli.inspect:inspect",
+    "models": "edgewright.cli.models:models",
     "report": "edgewright.cli.report:report",
     "rollback": "edgewright.cli.rollback:rollback",
     "run": "edgewright.cli.run:run",
+    "train": "edgewright.cli.train:train",
 }
 INTERRUPTED = 130
 TERMINATED = 143

@@ -159,7 +159,7 @@ def _bundle(report: "Inspection") -> RenderableType:
         "target": manifest.provenance.get("target"),
         "budget": ", ".join(limits),
         "labels": str(len(report.bundle.labels() or ())) if manifest.labels else None,
-        "text": "tokenizer included" if manifest.tokenizer else None,
+        "text": tokenizer.describe() if (tokenizer := report.bundle.tokenizer()) else None,
     }
     table = Table.grid(padding=(0, 2))
     for name, value in facts.items():

@@ -17,6 +17,7 @@ from edgewright_converter.outcome import Outcome
 from edgewright_converter.passes.base import Context
 from edgewright_converter.passes.distill import Distill
 from edgewright_converter.passes.finetune import Finetune
+from edgewright_converter.passes.qat import Qat
 from edgewright_converter.passes.quantize import Quantize
 from edgewright_converter.passes.training import TrainingOptions
 from edgewright_converter.recipe import Budgets, Recipe, parse_recipe
@@ -199,3 +200,10 @@ def test_checkpoints_are_named_after_all_that_the_result_depends_on() -> None:
     assert set(first).isdisjoint(keys(y_train=data["y_train"][::-1]))
     model.layers[-1].set_weights([np.ones((6, 3)), np.zeros(3)])
     assert set(first).isdisjoint(keys())
+
+    def for_numbers(step: Any, mode: str) -> list[str]:
+        request = request_for(data, step, Quantize(mode))
+        return keys_of(model, request.data, request)
+
+    assert for_numbers(Qat(), "int8") != for_numbers(Qat(), "int4")  # it trains for the numbers that follow
+    assert for_numbers(Finetune(), "int8") == for_numbers(Finetune(), "int4")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from unit.models import tiny_tokenizer
+from unit.models import tiny_tokenizer, words_tokenizer
 
 from edgewright_converter.errors import ConversionError, ModelError
 from edgewright_converter.pipeline import Conversion, convert
@@ -217,10 +217,10 @@ def test_sentences_with_labels_and_tokenizer(home: Path, tmp_path: Path) -> None
 
 def test_companions_that_do_not_belong_to_the_model(home: Path, tmp_path: Path) -> None:
     refuse(home, InputError, "2 labels, .* 3 classes", "m.keras", tmp_path, labels=["a", "b"], shapes={"tokens": 8})
-    short = Tokenizer(["[PAD]", "[UNK]"], 5)
+    short = words_tokenizer([], 5)
     refuse(home, InputError, "gives 5 ids", "m.keras", tmp_path, tokenizer=short, shapes={"tokens": 8})
-    large = Tokenizer(["[PAD]", "[UNK]", *map(str, range(20))], 8)
-    refuse(home, InputError, "knows 22 words", "m.keras", tmp_path, tokenizer=large, shapes={"tokens": 8})
+    large = words_tokenizer(map(str, range(20)), 8)
+    refuse(home, InputError, "has 22 ids", "m.keras", tmp_path, tokenizer=large, shapes={"tokens": 8})
 
 
 def test_open_sizes(home: Path, tmp_path: Path) -> None:

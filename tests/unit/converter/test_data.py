@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from unit.models import words_tokenizer
 
 from edgewright_converter.data import Dataset, load_data
 from edgewright_runtime.errors import InputError
-from edgewright_runtime.text import Tokenizer
 
-TOKENIZER = Tokenizer(["[PAD]", "[UNK]", "lights", "on", "off"], 4)
+TOKENIZER = words_tokenizer(["lights", "on", "off"], 4)
 LABELS = ["off", "on"]
 
 
@@ -91,11 +91,11 @@ def test_a_function_in_a_file_with_its_neighbours_on_the_path(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("a,b\n1,2\n", ":1: no column is named text"),
+        ("a,b\n1,2\n", ":1: no column is named 'text'"),
         ("text,label\n", "has no row"),
         ("text,label\non,on\noff,\n", None),
-        ("text,label\non,on\noff\n", ":3: some rows have a label and some have none"),
-        ("text,split\non,valid\n", ":2: split is 'valid'"),
+        ("text,label\non,on\noff\n", ":3: this row has 1 cells, the header 2"),
+        ("text,split\non,later\n", ":2: split is 'later'"),
         ('text\n"never closed\n', "cannot be read as csv"),
         ("text,label\non,maybe\n", "the label 'maybe'"),
     ],
@@ -106,12 +106,12 @@ def test_broken_tables(tmp_path: Path, text: str, says: str | None) -> None:
 
 
 def test_broken_jsonl_and_bytes(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be read as jsonl"):
+    with pytest.raises(InputError, match=r"d\.jsonl:1 is no JSON"):
         load(table(tmp_path / "d.jsonl", "{nope"))
-    with pytest.raises(InputError, match=r"d\.jsonl:1: this row has no text"):
+    with pytest.raises(InputError, match=r"d\.jsonl:1 is no JSON object"):
         load(table(tmp_path / "d.jsonl", "[1, 2]"))
     (tmp_path / "d.csv").write_bytes(b"text\n\xff\xfe\n")
-    with pytest.raises(InputError, match="not UTF-8"):
+    with pytest.raises(InputError, match=r"d\.csv:2 is no utf-8 text"):
         load(tmp_path / "d.csv")
 
 

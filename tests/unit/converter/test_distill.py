@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 from edgewright_converter.data import from_mapping
 from edgewright_converter.errors import ModelError
 from edgewright_converter.job import Prepared, Request, Steps
-from edgewright_converter.language.students import STUDENTS
 from edgewright_converter.outcome import Outcome
 from edgewright_converter.passes.augment import augment
 from edgewright_converter.passes.derive import Block, dropped_blocks, narrow, repeated
-from edgewright_converter.passes.distill import Distill
+from edgewright_converter.passes.distill import STUDENTS, Distill
 from edgewright_converter.passes.quantize import Quantize
 from edgewright_converter.passes.soft_labels import as_logits, soften, table
 from edgewright_converter.recipe import Recipe
@@ -137,10 +136,11 @@ def teacher() -> Any:
     """A Transformer that knows the task."""
     import keras
 
-    from edgewright_converter.language.models import transformer_classifier
+    from edgewright_converter.language.zoo import build
 
     keras.utils.set_random_seed(0)
-    model = transformer_classifier(vocabulary=WORDS, classes=CLASSES, length=LENGTH, width=32, hidden=64, heads=2)
+    heads = {"intent": CLASSES}
+    model = build("transformer", vocabulary=WORDS, length=LENGTH, heads=heads, width=32, dropout=0.2)
     model.compile("adam", "sparse_categorical_crossentropy")
     model.optimizer.learning_rate = 3e-3
     model.fit(*sentences(2000, 5), epochs=4, verbose=0)
@@ -151,8 +151,9 @@ def prepared(model: Any, samples: dict[str, Any], *passes: Any, folder: Path | N
     from edgewright_converter.front import prepare
 
     recipe = Recipe("r", (*passes, Quantize("float32")))
+    checkpoints = folder and str(folder)
     request = Request(
-        None, from_mapping(samples), recipe, get_target("local"), 1, {}, None, None, False, 0, folder and str(folder)
+        None, from_mapping(samples), recipe, get_target("local"), 1, {}, None, None, False, 0, checkpoints=checkpoints
     )
     return prepare(model, request, Steps(lambda step, share: None, tuple(p.use for p in passes)))
 
@@ -257,15 +258,14 @@ def test_an_ensemble_is_averaged_and_unlabelled_samples_are_answered(teacher: An
 def test_a_language_model_is_distilled_from_its_largest_answers() -> None:
     import keras
 
-    from edgewright_converter.language.students import student
+    from edgewright_converter.language.zoo import build
 
     keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)
     text = (rng.integers(0, 3, (1000, 1)) + np.arange(LENGTH + 1) * rng.integers(1, 4, (1000, 1))) % 50
     x, y = text[:, :-1].astype(np.int32), text[:, 1:]
-    large = student(
-        "gru", vocabulary=50, length=LENGTH, classes=50, width=64, depth=1, probabilities=False, per_token=True
-    )
+    options = {"answers": "tokens", "causal": True, "activation": None}
+    large = build("gru", vocabulary=50, length=LENGTH, heads={"next": 50}, width=64, depth=1, **options)
     large.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     large.optimizer.learning_rate = 0.01
     large.fit(x[:800], y[:800], epochs=8, verbose=0)

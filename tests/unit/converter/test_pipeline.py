@@ -61,7 +61,7 @@ def test_labels_that_are_no_labels(model: str, tmp_path: Path) -> None:
 def test_tokenizers_that_are_none(model: str, tmp_path: Path) -> None:
     refuse(InputError, "tokenizer file .* cannot be read", model, tokenizer=tmp_path / "none.json")
     document = json.loads(tiny_tokenizer())
-    document["vocabulary"] = "abc"
+    document["vocabulary"] = 3
     (tmp_path / "t.json").write_text(json.dumps(document))
     with pytest.raises(InputError):
         convert(model, tokenizer=tmp_path / "t.json")

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from edgewright_converter.outcome import Outcome
 from edgewright_converter.passes.cluster import Cluster
+from edgewright_converter.passes.distill import Distill
 from edgewright_converter.passes.lora import Lora
 from edgewright_converter.passes.prune import Prune
 from edgewright_converter.passes.prune_structured import PruneStructured
+from edgewright_converter.passes.qat import Qat
 from edgewright_converter.weights.clusters import cluster
 from edgewright_converter.weights.gains import with_gains
 from edgewright_converter.weights.masks import masks, polynomial
@@ -111,6 +113,9 @@ def test_data_is_needed_only_where_it_is_looked_at() -> None:
     assert Prune().needs_data
     assert not Prune(epochs=0).needs_data
     assert not Cluster(epochs=0).needs_data
+    assert not Lora(epochs=0).needs_data
+    assert Qat(epochs=0).needs_data
+    assert Distill(width=0.5, epochs=0).needs_data
 
 
 @pytest.mark.parametrize(

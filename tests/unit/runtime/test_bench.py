@@ -16,6 +16,7 @@ from edgewright_runtime.bundle import Bundle
 from edgewright_runtime.errors import EngineError, InputError
 from edgewright_runtime.limits import MAX_RUNS
 from edgewright_runtime.plan import Plan
+from edgewright_runtime.predict import pack_pieces
 from edgewright_runtime.result import BenchResult
 
 
@@ -119,10 +120,14 @@ def test_how_often_a_model_is_started() -> None:
     assert Plan(min_runs=1, single_stream=True).blocks(1)[1] * 4 >= 64
 
 
+def _texts(*texts: bytes) -> dict[str, np.ndarray]:
+    return pack_pieces("text", [np.frombuffer(text, np.uint8) for text in texts])
+
+
 def test_data_is_scored_where_it_has_labels(bundle: Bundle, tmp_path: Path) -> None:
-    texts = np.array(["lights on", "lights off"])
-    np.savez(tmp_path / "labelled.npz", texts=texts, y=np.array([0, 0]))
-    np.savez(tmp_path / "plain.npz", texts=texts)
+    texts = _texts(b"lights on", b"lights off")
+    np.savez(tmp_path / "labelled.npz", **texts, y=np.array([0, 0]))
+    np.savez(tmp_path / "plain.npz", **texts)
     score = _bench(bundle, tmp_path / "labelled.npz", inputs="data").score
     assert score is not None
     assert (score.value, score.count) == (0.5, 2)
@@ -162,7 +167,7 @@ def test_missing_data_is_found_before_the_timing(bundle: Bundle, tmp_path: Path)
 
 
 def test_progress_comes_to_its_end(bundle: Bundle, tmp_path: Path) -> None:
-    np.savez(tmp_path / "d.npz", texts=np.array(["on"] * 3), y=np.zeros(3, int))
+    np.savez(tmp_path / "d.npz", **_texts(*[b"on"] * 3), y=np.zeros(3, int))
     seen: list[tuple[int, int, str]] = []
     bench([bundle], Plan(min_runs=1, min_seconds=0), [tmp_path / "d.npz"], lambda *step: seen.append(step))
     timing = [step for step in seen if step[2] == "bench"]

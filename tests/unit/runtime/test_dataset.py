@@ -5,12 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from unit.models import FlatbufferBuilder, tiny_bundle, write_bundle
+from unit.models import WORDS, FlatbufferBuilder, tiny_bundle, tiny_text_model, words_tokenizer, write_bundle
 
+from edgewright_runtime.answer import classify
 from edgewright_runtime.bundle import Bundle
 from edgewright_runtime.dataset import load_dataset, score
 from edgewright_runtime.errors import InputError
 from edgewright_runtime.model import load_model
+from edgewright_runtime.predict import pack_pieces
 
 TEXTS = ["lights on", "lights off", "how is the weather", "turn on please"]
 
@@ -18,6 +20,10 @@ TEXTS = ["lights on", "lights off", "how is the weather", "turn on please"]
 @pytest.fixture
 def bundle(tmp_path: Path) -> Bundle:
     return Bundle.open(tiny_bundle(tmp_path / "tiny.ewb"))
+
+
+def _packed(texts: list[str]) -> dict[str, Any]:
+    return pack_pieces("text", [np.frombuffer(text.encode(), np.uint8) for text in texts])
 
 
 def _accuracy(bundle: Bundle, path: Path, **arrays: Any) -> tuple[float, int]:
@@ -29,7 +35,31 @@ def _accuracy(bundle: Bundle, path: Path, **arrays: Any) -> tuple[float, int]:
 
 
 def test_sentences(bundle: Bundle, tmp_path: Path) -> None:
-    assert _accuracy(bundle, tmp_path / "d.npz", texts=np.array(TEXTS), y=np.array([0, 1, 2, 1])) == (0.75, 4)
+    assert _accuracy(bundle, tmp_path / "d.npz", **_packed(TEXTS), y=np.array([0, 1, 2, 1])) == (0.75, 4)
+
+
+def test_long_texts_are_read_in_windows(tmp_path: Path) -> None:
+    text = " ".join(["lights off", *["the"] * 40, "weather"])  # the first window holds "off", the last one "weather"
+    scores = []
+    for pooling in (None, "mean", "max"):
+        tokenizer = words_tokenizer(WORDS, 8, pooling=pooling)
+        samples = [np.stack([tokenizer.encode(text)[np.newaxis]])]
+        path = write_bundle(tmp_path / f"{pooling}.ewb", tiny_text_model(), samples, {"tokenizer": tokenizer.to_json()})
+        bundle = Bundle.open(path)
+        with load_model(bundle) as engine:
+            best = classify(bundle, engine, text, top=3)
+            rows = tokenizer.windows(text)
+            answers = np.stack([engine.invoke([row[np.newaxis]])[0][0] for row in rows])
+        wanted = {None: answers[0], "mean": answers.mean(axis=0), "max": answers.max(axis=0)}[pooling]
+        assert [answer["probability"] for answer in best] == pytest.approx(sorted(wanted.tolist(), reverse=True))
+        scores.append(
+            [
+                _accuracy(bundle, tmp_path / "d.npz", **_packed([text, "on"]), y=np.array([label, 0]))[0]
+                for label in range(3)
+            ]
+        )
+        assert scores[-1][int(wanted.argmax())] == 1.0
+    assert scores[0] == [0.5, 1.0, 0.5]
 
 
 def test_arrays(bundle: Bundle, tmp_path: Path) -> None:
@@ -56,7 +86,7 @@ def test_one_output_per_sample_is_a_probability_and_batches_are_filled_up(tmp_pa
 
 
 def test_progress_reaches_the_end(bundle: Bundle, tmp_path: Path) -> None:
-    np.savez(tmp_path / "d.npz", texts=np.array(TEXTS), y=np.zeros(4, int))
+    np.savez(tmp_path / "d.npz", **_packed(TEXTS), y=np.zeros(4, int))
     seen: list[tuple[int, int]] = []
     with load_model(bundle) as engine:
         score(engine, load_dataset(tmp_path / "d.npz", bundle), lambda done, total: seen.append((done, total)))
@@ -82,8 +112,8 @@ LABELS = np.array([0, 2])
         ({"x.tokens": IDS, "y": np.array([0, 3])}, "knows 0 to 2"),
         ({"x.tokens": IDS, "y": np.array([0, -1])}, "reach from -1"),
         ({"x.tokens": IDS, "y": np.zeros((2, 1), int)}, "label y has shape"),
-        ({"texts": np.array([1, 2]), "y": LABELS}, "row of strings"),
-        ({"texts": np.array([["a"], ["b"]]), "y": LABELS}, "row of strings"),
+        ({"text": np.array([1, 2]), "y": LABELS}, "no text that can be told apart"),
+        ({**_packed(["a", "b"]), "y": LABELS[:1]}, "same number"),
     ],
 )
 def test_data_that_does_not_fit_is_refused(
@@ -96,4 +126,4 @@ def test_data_that_does_not_fit_is_refused(
 def test_sentences_for_a_model_without_a_tokenizer(tmp_path: Path) -> None:
     bundle = Bundle.open(tiny_bundle(tmp_path / "plain.ewb", kind="float32"))
     with pytest.raises(InputError, match=r"give x\.<input name>"):
-        _accuracy(bundle, tmp_path / "d.npz", texts=np.array(TEXTS), y=np.zeros(4, int))
+        _accuracy(bundle, tmp_path / "d.npz", **_packed(TEXTS), y=np.zeros(4, int))

@@ -141,3 +141,27 @@ def test_a_missing_layout_is_named(tmp_path: Path) -> None:
     manifest = Bundle.open(tiny_bundle(tmp_path / "tiny.ewb")).manifest
     with pytest.raises(BundleError, match="no edgetpu variant"):
         manifest.variant("edgetpu")
+
+
+def test_an_encoder_survives(raw: bytes) -> None:
+    document = json.loads(raw)
+    document["encoder"] = {"variant": document["variants"][0], "golden": document["golden"]}
+    manifest = parse_manifest(_canonical(document))
+    assert manifest.encoder is not None
+    assert manifest.encoder.variant == manifest.variants[0]
+    assert manifest.to_bytes() == _canonical(document)
+
+
+@pytest.mark.parametrize("change", ["half", "missing file", "no golden"])
+def test_an_encoder_that_contradicts_the_bundle_is_refused(raw: bytes, change: str) -> None:
+    document = json.loads(raw)
+    encoder = {"variant": dict(document["variants"][0]), "golden": dict(document["golden"])}
+    if change == "half":
+        del encoder["golden"]
+    elif change == "missing file":
+        encoder["variant"]["path"] = "other.tflite"
+    else:
+        encoder["golden"] = {"inputs": [], "outputs": [], "atol": []}
+    document["encoder"] = encoder
+    with pytest.raises(BundleError, match="damaged or was edited"):
+        parse_manifest(_canonical(document))

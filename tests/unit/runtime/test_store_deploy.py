@@ -119,11 +119,15 @@ def test_rolling_back_and_forth(store: Store, old: Bundle, new: Bundle) -> None:
 
 
 def test_no_room_is_told_before_anything_is_sent(store: Store, old: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = os.statvfs
-    monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result([1, 1, 0, 0, 2013, *list(real(path))[5:]]))
+    real, needed = os.statvfs, sum({entry.sha256: entry.size_bytes for entry in old.manifest.files}.values())
+
+    def leave(free: int) -> None:
+        monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result([1, 1, 0, 0, free, *list(real(path))[5:]]))
+
+    leave(needed - 1)
     with pytest.raises(StorageError, match=r"0\.0 MB of free space, the bundle needs 0\.0 MB: free some"):
         deploy.install(store, Request(old.manifest_bytes, ()))
-    monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result([1, 1, 0, 0, 2014, *list(real(path))[5:]]))
+    leave(needed)
     assert deploy.install(store, Request(old.manifest_bytes, ()))["missing"]
 
 

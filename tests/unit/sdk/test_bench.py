@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from unit.models import tiny_bundle
+from unit.models import LABELS, WORDS, tiny_bundle, tiny_text_model, words_tokenizer, write_bundle
 
 from edgewright.bench import bench, pack_data
 from edgewright.errors import InputError
@@ -11,6 +11,8 @@ from edgewright.flash import flash
 from edgewright.remote import Remote
 from edgewright.run import run
 from edgewright_runtime.bundle import Bundle
+from edgewright_runtime.dataset import load_dataset, score
+from edgewright_runtime.model import load_model
 
 SENTENCES = (
     "text,label\nturn the lights on,lights_on\nturn it off,lights_off\nthe weather,weather\nlights off,lights_on\n"
@@ -127,3 +129,21 @@ def test_run_refuses_what_it_cannot_ask(kitchen: Remote, bundle: Path, tmp_path:
         run("nothing", kitchen, text="x")
     with pytest.raises(InputError, match=r"There is no bundle at .*missing\.ewb"):
         run(tmp_path / "missing.ewb", kitchen, text="x")
+
+
+def test_long_texts_are_scored_in_windows(tmp_path: Path) -> None:
+    """What decides about the text stands behind its first window."""
+    table, scores = tmp_path / "data.csv", []
+    table.write_text("text,label\n" + f"{'the ' * 40}weather weather weather weather,weather\n" * 3)
+    for pooling in (None, "max"):
+        extra = {
+            "labels": json.dumps(LABELS).encode(),
+            "tokenizer": words_tokenizer(WORDS, 8, pooling=pooling).to_json(),
+        }
+        path = tmp_path / f"{pooling}.ewb"
+        bundle = Bundle.open(write_bundle(path, tiny_text_model(), [np.zeros((1, 1, 8), np.int32)], extra))
+        (tmp_path / "data.npz").write_bytes(pack_data(table, bundle))
+        with load_model(bundle) as engine:
+            scores.append(score(engine, load_dataset(tmp_path / "data.npz", bundle)))
+    assert [(one.value, one.count) for one in scores][1] == (1.0, 3)
+    assert scores[0].value < 1

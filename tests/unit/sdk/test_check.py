@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from unit.models import LABELS, tiny_bundle, tiny_model, tiny_text_model, wide_model, write_bundle
+from unit.models import (
+    LABELS,
+    WORDS,
+    tiny_bundle,
+    tiny_model,
+    tiny_text_model,
+    wide_model,
+    words_tokenizer,
+    write_bundle,
+)
 from unit.sdk.results import bench_result
 from unit.sdk.test_probe import BOARDS, _read
 
@@ -23,7 +32,8 @@ from edgewright_converter.doctor import ERROR, NOTE, WARNING
 from edgewright_converter.flatbuffer import read
 from edgewright_converter.targets import TARGETS, get_target
 from edgewright_runtime.bundle import Bundle, write_archive
-from edgewright_runtime.manifest import Budget
+from edgewright_runtime.hashing import sha256_hex
+from edgewright_runtime.manifest import Budget, Encoder, FileEntry
 
 
 def said(report: Report, severity: str | None = None) -> list[str]:
@@ -35,6 +45,31 @@ def test_a_good_bundle(tmp_path: Path) -> None:
     assert report.errors == ()
     assert said(report, WARNING) == []
     assert said(report, NOTE)[0].startswith("memory: about 42.")
+
+
+def test_the_tokenizer_is_told_and_must_fit(tmp_path: Path) -> None:
+    report = check(tiny_bundle(tmp_path / "tiny.ewb"), target="rpi4")
+    assert "tokenizer: words, 11 ids, texts of 8 ids, the head of longer ones" in said(report, NOTE)
+    tokens = [np.zeros((1, 1, 8), np.int32)]
+    extra = {"tokenizer": words_tokenizer(WORDS, 9, pooling="max").to_json()}
+    (error,) = check(write_bundle(tmp_path / "x.ewb", tiny_text_model(), tokens, extra), target="rpi4").errors
+    assert str(error).startswith("tokenizer: it gives 9 ids, the model takes [1, 8]: ")
+
+
+@pytest.mark.parametrize("sound", [True, False])
+def test_the_graph_that_reads_a_source_is_looked_into(tmp_path: Path, sound: bool) -> None:
+    given = Bundle.open(tiny_bundle(tmp_path / "tiny.ewb"))
+    files = {entry.path: given.read(entry.path) for entry in given.manifest.files}
+    files["encoder.tflite"] = files["model.tflite"] if sound else b"no flatbuffer"
+    entry = FileEntry("encoder.tflite", len(files["encoder.tflite"]), sha256_hex(files["encoder.tflite"]))
+    manifest = given.manifest._replace(
+        files=(*given.manifest.files, entry),
+        encoder=Encoder(given.manifest.variant()._replace(path="encoder.tflite"), given.manifest.golden),
+    )
+    write_archive(manifest, files, tmp_path / "translator.ewb")
+    report = check(tmp_path / "translator.ewb", target="rpi4")
+    assert any(line.startswith("encoder.tflite, ") for line in said(report, NOTE if sound else ERROR))
+    assert bool(report.errors) is not sound
 
 
 def test_a_bundle_is_checked_for_what_it_was_made_for(tmp_path: Path) -> None:

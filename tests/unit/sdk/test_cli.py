@@ -255,11 +255,13 @@ def test_inspect_shows_what_is_inside(bundle: Path) -> None:
         "GATHER",
         "weights of FULLY_CONNECTED",
         "tokens int32[1, 8]",
-        "tokenizer included",
+        "words, 11 ids, texts of 8 ids, the head of longer ones",
         "every one verified",
     ):
         assert text in shown
-    assert json.loads(_run("inspect", bundle, "--json").stdout)["kind"] == "inspect"
+    document = json.loads(_run("inspect", bundle, "--json").stdout)
+    assert document["kind"] == "inspect"
+    assert [document["tokenizer"][name] for name in ("kind", "size", "max_length")] == ["words", 11, 8]
 
 
 def test_inspect_shows_what_the_passes_did(tmp_path: Path) -> None:

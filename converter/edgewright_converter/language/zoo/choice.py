@@ -8,6 +8,7 @@ from edgewright_runtime.errors import InputError
 from . import MODES, ZOO, Estimate, estimate
 
 WIDTHS = tuple(range(4, 260, 4))  # vector instructions like multiples
+HEARD = {"length": 49, "vocabulary": 10}  # frames and features of a second of sound, as `train` has them by default
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ def choices(
     classes: int,
 ) -> list[Choice]:
     """Without max_bytes each model as it comes; with it, for each depth the largest width whose flatbuffer fits.
+    vocabulary, length: of texts; a model that hears is counted for HEARD.
 
     Raises InputError for an unknown mode.
     """
@@ -47,7 +49,8 @@ def choices(
             continue
 
         def choice(width: int, depth: int, name: str = name) -> Choice:
-            own = estimate(name, vocabulary=vocabulary, length=length, classes=classes, width=width, depth=depth)
+            sizes = HEARD if ZOO[name].task == "spot" else {"vocabulary": vocabulary, "length": length}
+            own = estimate(name, **sizes, classes=classes, width=width, depth=depth)
             return Choice(name, ZOO[name].task, ZOO[name].summary, width, depth, own)
 
         if max_bytes is None:

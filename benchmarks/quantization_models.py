@@ -112,21 +112,24 @@ def topics(words: int, length: int) -> Data:
 
 
 def lm_transformer() -> Any:
-    """Two causal pre-norm blocks, as GPT-2."""
+    return causal_transformer(WORDS, LENGTH, width=64, heads=4, dropout=0.1), topics(WORDS, LENGTH), 6, 3e-3
+
+
+def causal_transformer(words: int, length: int, width: int, heads: int, dropout: float) -> Any:
+    """Two pre-norm blocks, as GPT-2: (batch, length) int32 ids → (batch, length, words) float32 logits."""
     import keras
     from keras import layers, ops
 
-    width = 64
-    tokens = keras.Input((LENGTH,), dtype="int32", name="tokens")
+    tokens = keras.Input((length,), dtype="int32", name="tokens")
     positions = ops.cumsum(ops.ones_like(tokens), axis=-1) - 1
-    x = layers.Embedding(WORDS, width)(tokens) + layers.Embedding(LENGTH, width)(positions)
+    x = layers.Embedding(words, width)(tokens) + layers.Embedding(length, width)(positions)
     for _ in range(2):
         y = layers.LayerNormalization()(x)
-        x = x + layers.Dropout(0.1)(layers.MultiHeadAttention(4, width // 4)(y, y, use_causal_mask=True))
+        x = x + layers.Dropout(dropout)(layers.MultiHeadAttention(heads, width // heads)(y, y, use_causal_mask=True))
         y = layers.Dense(4 * width, activation="gelu")(layers.LayerNormalization()(x))
-        x = x + layers.Dropout(0.1)(layers.Dense(width)(y))
-    x = layers.Dropout(0.2)(layers.LayerNormalization()(x))
-    return keras.Model(tokens, layers.Dense(WORDS)(x)), topics(WORDS, LENGTH), 6, 3e-3
+        x = x + layers.Dropout(dropout)(layers.Dense(width)(y))
+    x = layers.Dropout(dropout + 0.1)(layers.LayerNormalization()(x))
+    return keras.Model(tokens, layers.Dense(words, name="logits")(x))
 
 
 def lm_lstm() -> Any:

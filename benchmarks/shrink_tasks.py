@@ -144,21 +144,11 @@ def _sentiment(folder: Path) -> None:
 
 def _topics(folder: Path) -> None:
     import keras
-    from keras import layers, ops
-    from quantization_models import topics
+    from quantization_models import causal_transformer, topics
 
     arrays = topics(WORDS, LENGTH)
     keras.utils.set_random_seed(0)
-    tokens = keras.Input((LENGTH,), dtype="int32", name="tokens")
-    positions = ops.cumsum(ops.ones_like(tokens), axis=-1) - 1
-    x = layers.Embedding(WORDS, WIDTH)(tokens) + layers.Embedding(LENGTH, WIDTH)(positions)
-    for _ in range(2):
-        y = layers.LayerNormalization()(x)
-        x = x + layers.Dropout(0.2)(layers.MultiHeadAttention(6, WIDTH // 6)(y, y, use_causal_mask=True))
-        y = layers.Dense(4 * WIDTH, activation="gelu")(layers.LayerNormalization()(x))
-        x = x + layers.Dropout(0.2)(layers.Dense(WIDTH)(y))
-    x = layers.Dropout(0.3)(layers.LayerNormalization()(x))
-    model = keras.Model(tokens, layers.Dense(WORDS, name="logits")(x))
+    model = causal_transformer(WORDS, LENGTH, WIDTH, heads=6, dropout=0.2)
     rate = keras.optimizers.schedules.PolynomialDecay(1e-3, 6 * len(arrays["x_train"]) // 64, 0.0)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(rate), loss, jit_compile=False)

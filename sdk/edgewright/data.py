@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import InputError
 from .folders import make_folder
 
 if TYPE_CHECKING:
@@ -28,15 +27,10 @@ def report(
     columns: keywords of ``read``. shares: of the test and the validation part. Raises InputError and StorageError.
     """
     from edgewright_converter.language.data import describe, join, read, split, write_csv
-    from edgewright_runtime.text import Tokenizer
+    from edgewright_converter.language.tokenization import read_tokenizer
 
     corpora = [read(file, encoding=encoding, format=format, **(columns or {})) for file in files]
-    encoder = None
-    if tokenizer is not None:
-        try:
-            encoder = Tokenizer.from_json(tokenizer.read_bytes())
-        except OSError as error:
-            raise InputError(f"The tokenizer {tokenizer} cannot be read: {error.strerror}.") from error
+    encoder = None if tokenizer is None else read_tokenizer(tokenizer)
     if folder is not None:
         test, validation = shares
         splits = split(join(corpora), test=test, validation=validation, seed=seed)

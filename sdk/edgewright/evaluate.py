@@ -15,7 +15,7 @@ from edgewright_runtime.bundle import Bundle
 from .asking import FLATBUFFER as FLATBUFFER
 from .asking import KERAS as KERAS
 from .asking import Answers, ask_device, ask_here, ask_keras, pack
-from .devices import Device
+from .devices import Device, find_device
 from .errors import InputError
 from .folders import temporary_folder
 from .progress import Progress, part, silent
@@ -84,6 +84,9 @@ def evaluate(
     kind = task.kind if task is not None else "classify"
     if keras is not None and kind in ("generate", "translate"):
         raise InputError(f"A model to {kind} is evaluated step by step, which Keras does not take: leave --keras out.")
+    names = [KERAS, FLATBUFFER, *(_name(device) for device in devices)]
+    if len(set(names)) < len(names):
+        raise InputError("A device is asked once: give each of them one time, and none the name keras or flatbuffer.")
     questions = read_questions(data, bundle, head, target)
     places = 1 + (keras is not None) + len(devices)
     steps = [part(progress, index / places, (index + 1) / places) for index in range(places)]
@@ -97,8 +100,6 @@ def evaluate(
             with connected(device) as remote:
                 step = part(steps.pop(0), 0, 1, f"{remote.name}: ")
                 found.append(ask_device(bundle, samples, remote, engine, folder, step))
-    if len({answers.place for answers in found}) < len(found):
-        raise InputError("A device is asked once: give each of them one time, and none the name keras or flatbuffer.")
     verdict = verdict_for(kind, bundle, questions, head, resamples, seed)
     selective = {answers.place: verdict.selective(answers) for answers in found}
     return Evaluation(
@@ -110,6 +111,10 @@ def evaluate(
         selective={place: what for place, what in selective.items() if what is not None},
         warnings=tuple(_warnings(questions, here)),
     )
+
+
+def _name(device: str | Device | Remote) -> str:
+    return find_device(device).name if isinstance(device, str) else device.name
 
 
 def _warnings(questions: Questions, here: Answers) -> list[str]:

@@ -40,3 +40,13 @@ def kitchen(home: Path) -> Iterator[Remote]:
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
     return tiny_bundle(tmp_path / "tiny.ewb")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Four labelled sentences, of which the tiny model has three right."""
+    path = tmp_path / "data.csv"
+    path.write_text(
+        "text,label\nturn the lights on,lights_on\nturn it off,lights_off\nthe weather,weather\nlights off,lights_on\n"
+    )
+    return path

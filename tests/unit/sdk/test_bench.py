@@ -14,17 +14,6 @@ from edgewright_runtime.bundle import Bundle
 from edgewright_runtime.dataset import load_dataset, score
 from edgewright_runtime.model import load_model
 
-SENTENCES = (
-    "text,label\nturn the lights on,lights_on\nturn it off,lights_off\nthe weather,weather\nlights off,lights_on\n"
-)
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    path = tmp_path / "data.csv"
-    path.write_text(SENTENCES)
-    return path
-
 
 def test_several_bundles_are_measured_in_their_order(kitchen: Remote, bundle: Path, tmp_path: Path, data: Path) -> None:
     other = tiny_bundle(tmp_path / "other.ewb", name="other", seed=1)

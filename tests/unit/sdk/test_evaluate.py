@@ -15,17 +15,6 @@ from edgewright.remote import Remote
 from edgewright.scores import save, to_markdown
 from edgewright_runtime.bundle import Bundle
 
-SENTENCES = (
-    "text,label\nturn the lights on,lights_on\nturn it off,lights_off\nthe weather,weather\nlights off,lights_on\n"
-)
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    path = tmp_path / "data.csv"
-    path.write_text(SENTENCES)
-    return path
-
 
 def test_a_device_answers_as_the_host_does(kitchen: Remote, bundle: Path, data: Path) -> None:
     found = evaluate(bundle, data=data, devices=[kitchen])
@@ -40,6 +29,13 @@ def test_a_device_answers_as_the_host_does(kitchen: Remote, bundle: Path, data: 
     assert (agreement.samples, agreement.unequal_answers, agreement.unequal_inputs) == (4, 0, 0)
     assert agreement.max_difference < 1e-6
     assert found.engines[FLATBUFFER] == found.engines["kitchen"] != ""
+
+
+def test_a_device_is_asked_once(kitchen: Remote, bundle: Path, data: Path) -> None:
+    told: list[str] = []
+    with pytest.raises(InputError, match="A device is asked once"):
+        evaluate(bundle, data=data, devices=[kitchen, kitchen], progress=lambda step, share: told.append(step))
+    assert told == []  # before anything is asked
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from typing import Any
 from edgewright_runtime.errors import InputError
 from edgewright_runtime.text import Tokenizer
 
+from ..tokenization import read_tokenizer
 from ..zoo import build
 from .files import companion
 from .settings import Settings
@@ -40,7 +41,7 @@ class Backbone:
                 f"The backbone {file} has no tokenizer beside it ({beside.name}), and its ids mean nothing without: "
                 "give it with --tokenizer FILE.json."
             )
-        tokenizer = Tokenizer.from_json((Path(own) if own else beside).read_bytes())
+        tokenizer = read_tokenizer(Path(own) if own else beside)
         record = companion(file, "train.json")
         try:
             architecture = json.loads(record.read_bytes())["architecture"] if record.is_file() else {}

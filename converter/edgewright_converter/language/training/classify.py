@@ -14,7 +14,7 @@ from ...data import Array
 from ...passes.augment import augment as drop_tokens
 from ..data import Corpus, Splits
 from ..metrics import classification
-from .course import Course, Lesson
+from .course import Course, Lesson, judging
 from .settings import Settings
 
 
@@ -43,11 +43,7 @@ def course(splits: Splits, tokenizer: Tokenizer, settings: Settings) -> Course:
         lesson=_lesson(splits.train, tokenizer, heads, train, y, weights, settings),
         held_out=held_out,
         loss=lambda: _loss(len(heads), settings.label_smoothing),
-        judge=lambda model: {
-            name: judged(model, part, tokenizer, heads)
-            for name, part in (("validation", validation), ("test", splits.test))
-            if len(part)
-        },
+        judge=judging(splits, lambda model, part: judged(model, part, tokenizer, heads)),
         files={
             "labels.json": _json(next(iter(heads.values())) if len(heads) == 1 else dict(heads)),
         },

@@ -13,6 +13,7 @@ from typing import Any
 from ...data import Array
 from ...passes.batches import Batches, epoch_order
 from ...passes.training import TrainingOptions
+from ..data import Corpus, Splits
 
 Lesson = Callable[[int], tuple[int, Callable[[Array], tuple[Any, ...]]]]
 
@@ -42,6 +43,13 @@ class Course:
     sizes: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     is_pretraining: bool = False
+
+
+def judging(splits: Splits, judged: Callable[[Any, Corpus], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
+    """The trained model → the figures of each part that did not train it, where it has a text."""
+    return lambda model: {
+        name: judged(model, part) for name, part in splits.items() if name != "train" and len(part)
+    }
 
 
 def batches(lesson: Lesson, held_out: tuple[Any, ...] | None, options: TrainingOptions) -> Batches:

@@ -16,7 +16,7 @@ from edgewright_runtime.text import Tokenizer
 from ...data import Array
 from ..data import Corpus, Splits
 from ..metrics import modelling
-from .course import Course
+from .course import Course, judging
 from .settings import Settings
 
 _AT_ONCE = 1 << 24  # logits that are in memory at once
@@ -39,7 +39,6 @@ def course(splits: Splits, tokenizer: Tokenizer, settings: Settings) -> Course:
     if len(splits.validation):
         own = np.concatenate([framed(tokenizer, text) for text in splits.validation.texts])
         held_out = rows(own, length, tokenizer.pad_id)
-    parts = {"validation": splits.validation, "test": splits.test}
     x, y, _ = rows(stream, length, tokenizer.pad_id)
     arrays = {"x_train": x, "y_train": y}
     if len(splits.test):
@@ -54,7 +53,7 @@ def course(splits: Splits, tokenizer: Tokenizer, settings: Settings) -> Course:
         lesson=lesson,
         held_out=held_out,
         loss=loss,
-        judge=lambda model: {n: judged(model, part, tokenizer) for n, part in parts.items() if len(part)},
+        judge=judging(splits, lambda model, part: judged(model, part, tokenizer)),
         files={"task.json": Task("generate").to_json()},
         arrays=arrays,
         sizes=f"{splits.train.source}: {len(stream):,} tokens of {len(splits.train):,} texts to train on, "

@@ -16,7 +16,7 @@ from edgewright_runtime.text import Cleaning, Tokenizer
 
 from ...isolation import run_isolated
 from ..data import Splits, join, read, split
-from ..tokenization import train_tokenizer
+from ..tokenization import read_tokenizer, train_tokenizer
 from ..zoo import ZOO, entry
 from . import classify, modelling, pretrain, translating
 from .backbone import Backbone
@@ -233,14 +233,6 @@ def _tokenizer(settings: Settings, splits: Splits, bare: Sequence[str]) -> Token
     return Tokenizer(probe.model, length, cleaning=probe.cleaning, **windows)  # type: ignore[arg-type]
 
 
-def read_tokenizer(path: Path) -> Tokenizer:
-    """Raises InputError where it is missing or none."""
-    try:
-        return Tokenizer.from_json(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"The tokenizer {path} cannot be read: {error.strerror}.") from error
-
-
 def _agree(tokenizer: Tokenizer, settings: Settings) -> None:
     if settings.length is not None and tokenizer.max_length != settings.length:
         raise InputError(
@@ -253,9 +245,17 @@ def _course(splits: Splits, tokenizer: Tokenizer, settings: Settings) -> Course:
     task = ZOO[settings.model].task if settings.model else "classify"
     if task == "classify" and not splits.train.labels and settings.pretrain:
         return pretrain.course(splits, tokenizer, settings)
+    if task != "classify":
+        for name in _OF_CLASSES:
+            if getattr(settings, name):
+                raise InputError(
+                    f"--{name.replace('_', '-')} is for models that tell classes apart, and {settings.model} does not: "
+                    "leave it out."
+                )
     return _COURSES[task](splits, tokenizer, settings)
 
 
+_OF_CLASSES = ("augment", "class_weights", "pretrain", "pooling")
 _COURSES = {"classify": classify.course, "generate": modelling.course, "translate": translating.course}
 
 

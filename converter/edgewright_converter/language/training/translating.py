@@ -12,7 +12,7 @@ from edgewright_runtime.text import Tokenizer
 from ...data import Array
 from ..data import Corpus, Splits
 from ..metrics import perplexity, translation
-from .course import Course
+from .course import Course, judging
 from .modelling import loss, token_nats
 from .settings import Settings
 
@@ -35,7 +35,6 @@ def course(splits: Splits, tokenizer: Tokenizer, settings: Settings) -> Course:
     if len(splits.validation):
         x, so_far, after, own = pairs(tokenizer, splits.validation)
         held_out = ((x, so_far), after, own)
-    parts = {"validation": splits.validation, "test": splits.test}
     arrays = {"x_train.source": source, "x_train.target": target, "y_train": following}
     return Course(
         vocabulary=tokenizer.size,
@@ -46,7 +45,7 @@ def course(splits: Splits, tokenizer: Tokenizer, settings: Settings) -> Course:
         lesson=lesson,
         held_out=held_out,
         loss=loss,
-        judge=lambda model: {n: judged(model, part, tokenizer) for n, part in parts.items() if len(part)},
+        judge=judging(splits, lambda model, part: judged(model, part, tokenizer)),
         files={"task.json": Task("translate").to_json()},
         arrays=arrays,
         sizes=f"{splits.train.source}: {len(source):,} pairs to train on, {len(splits.validation):,} to validate, "

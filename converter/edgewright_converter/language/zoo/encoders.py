@@ -202,7 +202,22 @@ def _pooled(tokens: Any, x: Any, pooling: str) -> Any:
 
 
 _BOTH = ("masked", "causal")
-_RECURRENT = {**_COMMON, "bidirectional": False, "pooling": "last"}
+
+
+def _recurrent_entry(kind: str, gates: int) -> Entry:
+    return Entry(
+        "classify",
+        f"{kind.upper()} layers, the last state",
+        _encoder(kind, _recurrent(kind)),
+        counts.recurrent(gates),
+        width=32,
+        depth=1,
+        options={**_COMMON, "bidirectional": False, "pooling": "last"},
+        pretraining=_BOTH,
+        per_token=True,
+    )
+
+
 ENTRIES = {
     "bag-of-embeddings": Entry(
         "classify",
@@ -226,28 +241,8 @@ ENTRIES = {
         pretraining=_BOTH,
         per_token=True,
     ),
-    "lstm": Entry(
-        "classify",
-        "LSTM layers, the last state",
-        _encoder("lstm", _recurrent("lstm")),
-        counts.recurrent(4),
-        width=32,
-        depth=1,
-        options=_RECURRENT,
-        pretraining=_BOTH,
-        per_token=True,
-    ),
-    "gru": Entry(
-        "classify",
-        "GRU layers, the last state",
-        _encoder("gru", _recurrent("gru")),
-        counts.recurrent(3),
-        width=32,
-        depth=1,
-        options=_RECURRENT,
-        pretraining=_BOTH,
-        per_token=True,
-    ),
+    "lstm": _recurrent_entry("lstm", gates=4),
+    "gru": _recurrent_entry("gru", gates=3),
     "transformer": Entry(
         "classify",
         "encoder blocks as BERT's, their mean; sharing=albert: one block for all",

@@ -134,7 +134,8 @@ def peak_bytes(python: Path, engine: str, bundle: Path) -> int:
     ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "device_runtime")}
     done = subprocess.run(command, capture_output=True, check=True, env=environment)
-    return int(json.loads(done.stdout)["memory_bytes"]["peak"])
+    (result,) = json.loads(done.stdout)["results"]
+    return int(result["memory_bytes"]["peak"])
 
 
 def cost() -> None:

@@ -19,16 +19,23 @@ def operators(flatbuffer: Flatbuffer, raw: RawModel, target: Target) -> Iterator
             yield from _kernel(code.name, code.version, flatbuffer, target)
     refused: dict[tuple[str, str], list[str]] = {}
     sparse: dict[str, list[str]] = {}
+    narrow: list[str] = []
     for number, graph in enumerate(flatbuffer.subgraphs):
         for node in graph.nodes:
             inputs, outputs = _types(node.inputs, graph), _types(node.outputs, graph)
             if takes(target.engine, node.operator, inputs, outputs) is False:
                 signature = f"{', '.join(dict.fromkeys(inputs))} to {', '.join(dict.fromkeys(outputs))}"
                 refused.setdefault((node.operator, signature), []).append(layer(node, graph))
+            elif target.engine == "tflite" and _narrow_per_channel(node, graph):
+                narrow.append(layer(node, graph))
             if _sparse(node, number, raw):
                 sparse.setdefault(node.operator, []).append(layer(node, graph))
     for (operator, signature), layers in refused.items():
         yield _refused(operator, signature, layers, flatbuffer, target)
+    if narrow:
+        problem = f"its 4-bit weights have a scale for each channel; {target.engine} takes such with float inputs only"
+        remedy = _newer_engine("FULLY_CONNECTED", 1, target) or _OTHER_RECIPE
+        yield Finding(ERROR, "type", f"FULLY_CONNECTED in {places(narrow)}", problem, remedy)
     for operator, layers in sparse.items():
         yield Finding(
             ERROR,
@@ -118,6 +125,15 @@ def _refused(operator: str, signature: str, layers: list[str], flatbuffer: Flatb
 
 def _types(indices: tuple[int, ...], graph: Subgraph) -> list[str]:
     return [graph.tensors[index].dtype for index in indices if index >= 0]
+
+
+def _narrow_per_channel(node: Node, graph: Subgraph) -> bool:
+    """A dense layer of integers whose 4-bit weights have several scales: tflite-runtime 2.14 loads it, and refuses to
+    prepare it (fully_connected.cc, "filter->type == kTfLiteInt8")."""
+    if node.operator != "FULLY_CONNECTED" or len(node.inputs) < 2 or min(node.inputs[:2]) < 0:
+        return False
+    inputs, weights = (graph.tensors[index] for index in node.inputs[:2])
+    return inputs.dtype != "float32" and weights.dtype == "int4" and len(weights.scales) > 1
 
 
 def _sparse(node: Node, number: int, raw: RawModel) -> bool:

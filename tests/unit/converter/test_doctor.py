@@ -4,8 +4,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit.converter.bad_files import BAD, Graph, conv, dense
@@ -62,6 +65,21 @@ def test_the_engine_says_the_same(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, program, "litert", tmp_path], capture_output=True, check=True, timeout=120)
     truth = json.loads(done.stdout)
     assert {name: entry["said"] == "ok" for name, entry in truth.items()} == {name: name in GOOD for name in asked}
+
+
+@pytest.mark.parametrize(("scales", "runs"), [(1, True), (3, False)])
+def test_four_bits_with_a_scale_for_each_channel_are_not_for_2_14(scales: int, runs: bool) -> None:
+    """Which both engines confirm for the models of the zoo: benchmarks/doctor.py."""
+
+    def narrow(graph: Any, model: Any) -> None:
+        weights = graph.tensors[2]
+        weights.type = schema.TensorType.INT4
+        weights.quantization.scale, weights.quantization.zeroPoint = [1.0] * scales, [0] * scales
+        model.buffers[weights.buffer].data = np.zeros(6, np.uint8)
+
+    model = dense(edit=narrow, dtype="int8", scale=1.0)
+    assert errors(model, "rpi4") == []
+    assert [finding.check for finding in errors(model, "rpi4-tflite")] == ([] if runs else ["type"])
 
 
 def test_versions_are_judged_by_the_engine() -> None:

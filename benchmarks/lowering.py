@@ -32,9 +32,6 @@ from typing import Any
 
 import numpy as np
 
-from edgewright.probe import parse_cpu_features
-from edgewright_converter.targets import Target, get_target
-
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 MODES = ("float32", "dynamic-int8", "int8-fast", "int8", "int4")
@@ -63,6 +60,9 @@ def main() -> int:
 def compare(name: str, rounds: int, tflite: str | None) -> list[str]:
     """Print the table of one model; returns the limits that do not hold."""
     import keras
+
+    from edgewright.probe import parse_cpu_features
+    from edgewright_converter.targets import get_target
 
     keras.utils.set_random_seed(1)
     model = MODELS[name]()
@@ -148,7 +148,7 @@ def ai_edge_quantizer(float32: bytes) -> bytes:
             return b""
 
 
-def edgewright(model: Any, data: Samples, recipe: str, target: Target) -> bytes:
+def edgewright(model: Any, data: Samples, recipe: str, target: Any) -> bytes:
     """The conversion without its child process and bundle."""
     from edgewright_converter.back import finish
     from edgewright_converter.data import from_mapping
@@ -157,9 +157,7 @@ def edgewright(model: Any, data: Samples, recipe: str, target: Target) -> bytes:
     from edgewright_converter.recipe import Recipe
 
     arrays = {"x_train" if len(data) == 1 else f"x_train.{key}": x for key, x in data.items()}
-    request = Request(
-        None, from_mapping(arrays), Recipe.load(recipe), target, 1, {}, None, None, False, seed=0
-    )
+    request = Request(None, from_mapping(arrays), Recipe.load(recipe), target, 1, {}, None, None, False, seed=0)
     steps = Steps(lambda step, fraction: None)
     return finish(prepare(model, request, steps), request, steps).model
 

@@ -30,6 +30,7 @@ from .kernels import MOVES, WEIGHTED, kinds
 from .layers import Layers
 from .markers import Range, take_ranges
 from .masks import saturate_masks
+from .products import unfold_products
 from .ranges import Ranges, measure
 from .report import NO_TABLE, SAMPLES, Table, make_table
 from .rewrite import rewrite
@@ -161,6 +162,8 @@ class _Form:
                 per_channel=lambda op: op.kind != "FULLY_CONNECTED" or not self.target.edgetpu,
                 int8_ends=whole and self.border == "int8",
             )
+            if not self.target.edgetpu:
+                unfold_products(model.main)
         for graph in model.graphs:
             quantize_weights(graph, bits, self.runtime, lambda op: weights_alone or self.stores(op))
             graph.prune()

@@ -12,7 +12,7 @@ from .ranges import Ranges
 def saturate_masks(graph: Graph, ranges: Ranges) -> None:
     """select(mask, scores, fill) with a constant mask → scores + (0 where the mask holds, else -span).
 
-    The range of the result goes from the smallest fill to the largest score; adding minus its span ends below it,
+    The result reaches from the smallest fill to the largest score; adding minus its span ends below it,
     where int8 saturates at the lowest step, which is the fill.
     """
     makers = graph.makers()
@@ -24,6 +24,7 @@ def saturate_masks(graph: Graph, ranges: Ranges) -> None:
         if scores is None or scores.shape != op.output.shape:
             continue
         low, high = ranges[op.output]
+        high = max(high, ranges[scores][1])  # a masked score may be the largest
         shift = np.where(mask, 0.0, low - high).astype(np.float32)
         constant = Tensor.constant("mask", shift)
         added = Op("ADD", [scores, constant], op.outputs, options("Add"), choice=op.choice)

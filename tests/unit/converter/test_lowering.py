@@ -16,6 +16,7 @@ from edgewright_converter.lowering.fileformat import pack_int4, read_model, writ
 from edgewright_converter.lowering.graph import Graph, Grid, Model, Op, Tensor
 from edgewright_converter.lowering.integers import quantize_graph
 from edgewright_converter.lowering.masks import saturate_masks
+from edgewright_converter.lowering.products import unfold_products
 from edgewright_converter.lowering.ranges import activation_grid, measure
 from edgewright_converter.lowering.rewrite import rewrite
 from edgewright_converter.lowering.versions import set_versions
@@ -248,6 +249,52 @@ def everything(model: Model, **options: Any) -> Model:
     quantize_graph(model.main, ranges, **every)
     set_versions(model.main)
     return model
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "turned"),
+    [
+        ((1, 3, 16, 20), (1, 3, 16, 20), True),
+        ((1, 3, 16, 16), (1, 3, 16, 20), False),
+        ((2, 2, 16, 16), (2, 2, 16, 20), False),
+        ((1, 16, 16), (1, 16, 20), False),
+    ],
+)
+def test_a_product_in_int8_is_a_dense_layer_for_each_matrix(
+    left: tuple[int, ...], right: tuple[int, ...], turned: bool
+) -> None:
+    def product() -> Model:
+        net = Net(left, right)
+        a, b = net.inputs
+        if turned:
+            options = schema.BatchMatMulOptionsT()
+            options.adjY = True
+            return net.model(net.add("BATCH_MATMUL", [a, b], (*a.shape[:-1], b.shape[-2]), options))
+        return net.model(net.matmul(a, b))
+
+    model, samples = product(), draw(product())
+    quantize_graph(model.main, measure(model, samples), lambda op: True, lambda op: 8, lambda op: True)
+    set_versions(model.main)
+    before, step = run(model, samples), float(next(op for op in model.main.ops if op.inputs[1:]).output.grid.scale[0])  # type: ignore[union-attr]
+    unfold_products(model.main)
+    set_versions(model.main)
+    counted = kinds(model)
+    assert (counted["BATCH_MATMUL"], counted["FULLY_CONNECTED"]) == (0, np.prod(left[:-2]))
+    for one, other in zip(before, run(model, samples), strict=True):
+        apart = np.abs(one[0] - other[0])
+        assert apart.max() < 1.01 * step
+        assert (apart > 0.5 * step).mean() < 0.01  # those that lie halfway
+
+
+def test_small_constant_and_float_products_stay() -> None:
+    net = Net((1, 2, 8, 8), (1, 2, 8, 8))
+    small = net.model(net.matmul(*net.inputs))
+    quantize_graph(small.main, measure(small, draw(small)), lambda op: True, lambda op: 8, lambda op: True)
+    net = Net((1, 2, 32, 32), (1, 2, 32, 32))
+    floats = net.model(net.matmul(*net.inputs))
+    for model in (small, floats):
+        unfold_products(model.main)
+        assert kinds(model)["BATCH_MATMUL"] == 1
 
 
 @pytest.mark.parametrize("make", [attention, steps])

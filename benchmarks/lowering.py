@@ -7,11 +7,11 @@ Models (untrained, since neither bytes nor time depend on the training): the dem
 classifiers, Embedding(4000, 64) → RNN(64), 32 steps; a two-layer causal Transformer language model; an LSTM language
 model of one step with its state; a text CNN; a depthwise-separable CNN for keywords. Peers: stock tf.lite with the
 frozen graph of the same model (float32, dynamic range, full int8 where it does not crash), and ai-edge-quantizer's
-dynamic int8 recipe on the stock float32 file. "int8-fast, probed" is for this machine's processor, as after
-`edgewright device probe`; the other modes are for any. All files of a model run by turns in one process on one thread;
-ratios are to stock float32. Difference: largest |answer - Keras'| over 30 samples, relative to the largest answer.
---tflite: an interpreter with tflite-runtime 2.14; then each mode is converted for that target, too, and must load there
-and answer as here.
+dynamic int8 recipe on the stock float32 file. "int8-fast, probed" is for this machine's processor, as after `edgewright
+device probe`; "int8 for Coral", an LSTM as one operator, runs on the CPU here; the other modes are for any. All files
+of a model run by turns in one process on one thread; ratios are to stock float32. Difference: largest |answer - Keras'|
+over 30 samples, relative to the largest answer. --tflite: an interpreter with tflite-runtime 2.14; then each mode is
+converted for that target, too, and must load there and answer as here.
 
 Limits, exit code 1 where one does not hold: bytes 0.27 × float32 (0.36 where steps are written out; 4 bits: 0.17 and
 0.27); int8-fast at most the best of stock's, probed at most float32, int8 at most stock's int8; LSTM and GRU int8-fast
@@ -36,6 +36,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 MODES = ("float32", "dynamic-int8", "int8-fast", "int8", "int4")
 PROBED = "int8-fast, probed"
+CORAL = "int8 for Coral"
 RECURRENT = ("lstm", "gru")
 CALIBRATION = 100
 Samples = dict[str, np.ndarray]
@@ -73,6 +74,8 @@ def compare(name: str, rounds: int, tflite: str | None) -> list[str]:
     files = stock(name, model, data)
     files["ai-edge-quantizer dynamic"] = ai_edge_quantizer(files["tf.lite float32"])
     files |= {mode: edgewright(model, data, mode, get_target("local")) for mode in MODES}
+    if name in RECURRENT:
+        files[CORAL] = edgewright(model, data, "int8", get_target("coral-usb"))
     features = parse_cpu_features(Path("/proc/cpuinfo").read_text()) or ()
     files[PROBED] = edgewright(model, data, "int8-fast", replace(get_target("local"), cpu_features=features))
     reference = np.asarray(
@@ -203,6 +206,7 @@ def difference(file: bytes, data: Samples, reference: np.ndarray) -> float:
     worst = 0.0
     for number in range(len(reference)):
         feed(interpreter, data, number)
+        interpreter.reset_all_variables()
         interpreter.invoke()
         worst = max(worst, float(np.abs(interpreter.get_tensor(detail["index"])[0] - reference[number]).max()))
     return worst / float(np.abs(reference).max())

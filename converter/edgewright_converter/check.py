@@ -170,6 +170,7 @@ def _without_delegate(model: bytes) -> Callable[[list[Array]], list[Array]]:
     def invoke(feeds: list[Array]) -> list[Array]:
         for detail, feed in zip(interpreter.get_input_details(), feeds, strict=True):
             interpreter.set_tensor(detail["index"], feed)
+        interpreter.reset_all_variables()
         interpreter.invoke()
         return [interpreter.get_tensor(detail["index"]) for detail in interpreter.get_output_details()]
 

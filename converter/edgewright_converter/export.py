@@ -11,7 +11,8 @@ from .errors import ModelError
 from .fitting import InputSpec
 from .gathers import plain_gathers
 from .interface import Interface
-from .plain import plain_layers, recurrent_layers, unrolled_steps
+from .lowering.recurrent import BLOCK
+from .plain import fuses, plain_layers, recurrent_layers, unrolled_steps
 from .splits import slice_partial_splits
 from .static import make_static
 from .targets import Target
@@ -22,7 +23,7 @@ class Frozen:
     """graph: a serialized GraphDef. inputs, outputs: by name; *_tensors: the same in the graph, e.g. "Identity:0".
 
     layers: names of the Keras layers, () where there are none. form: of the recurrent layers, with the reason; ""
-    without.
+    without. fused: some of them are one operator each, which `lowering` writes.
     """
 
     graph: bytes
@@ -34,6 +35,7 @@ class Frozen:
     classes: int | None  # size of the only output's last axis; None where there is no such thing
     layers: tuple[str, ...] = ()
     form: str = ""
+    fused: bool = False
 
 
 def freeze(model: Any, interface: Interface, mode: str, target: Target) -> Frozen:
@@ -56,13 +58,14 @@ def freeze(model: Any, interface: Interface, mode: str, target: Target) -> Froze
         return [tf.cast(t, "float32") if t.dtype in half else tf.identity(t) for _, t in reversed(outputs)]
 
     specs = [tf.TensorSpec(spec.shape, spec.dtype, name=spec.name) for spec in interface.inputs]
-    unrolled = unrolled_steps(mode, target)
-    with plain_layers(model, mode, unrolled) if isinstance(model, keras.Model) else contextlib.nullcontext():
+    unrolled, fused = unrolled_steps(mode, target), fuses(mode, target)
+    with plain_layers(model, mode, unrolled, fused) if isinstance(model, keras.Model) else contextlib.nullcontext():
         traced = tf.function(serve, autograph=False).get_concrete_function(*specs)
     frozen = convert_variables_to_constants_v2(traced, lower_control_flow=False)
     batch = interface.inputs[0].shape[0]
     graph, outputs = frozen.graph.as_graph_def(), frozen.outputs
     loops = any(node.op in ("While", "StatelessWhile") for node in graph.node)
+    fused = fused and any(node.op == BLOCK for node in graph.node)
     if loops and not isinstance(model, keras.Model):
         graph = make_static(frozen, batch)
         with tf.Graph().as_default():
@@ -87,14 +90,17 @@ def freeze(model: Any, interface: Interface, mode: str, target: Target) -> Froze
         classes=outputs[0].shape[-1] if len(names) == 1 and outputs[0].shape.rank > 1 else None,
         loops=loops,
         layers=tuple(layer.name for layer in model._flatten_layers()) if isinstance(model, keras.Model) else (),
-        form=_form(model, loops),
+        form=_form(model, loops, fused),
+        fused=fused,
     )
 
 
-def _form(model: Any, loops: bool) -> str:
+def _form(model: Any, loops: bool, fused: bool) -> str:
     """Of the recurrent layers, and why; "" where there are none."""
     import keras
 
+    if fused:
+        return "recurrent layers: an LSTM as one operator, the only form an Edge TPU takes; other steps written out"
     if loops:
         return "recurrent layers: a WHILE loop, the smallest form"
     if not isinstance(model, keras.Model) or not recurrent_layers(model):

@@ -84,7 +84,7 @@ def _convert(
     converter = tf.lite.TFLiteConverter.from_concrete_functions([_function(frozen)], tf.Module())
     sets = tf.lite.OpsSet
     converter.target_spec.supported_ops = [sets.TFLITE_BUILTINS]
-    converter.allow_custom_ops = bool(settled)
+    converter.allow_custom_ops = bool(settled) or frozen.fused
     if quantize.mode in _BY_TENSORFLOW:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if sparse:

@@ -22,6 +22,9 @@ In the integer modes
 - Attention masks: Keras fills in −2e38 or −1e9, and one scale for that and the scores leaves nothing of the scores:
   every attention becomes uniform. Twelve below the smallest score of the row is as good as minus infinity.
 
+In int8 for an Edge TPU
+- LSTM layers without a mask: one operator, in which their state starts at zero.
+
 In int16x8
 - Masks of token ids: comparing int32 with 0 stops the quantizer; the sign, cast to bool, says the same.
 - Normalizations: RSQRT on int16 loads in no runtime before 2.15; the power of −1/4, twice, stays float.
@@ -49,10 +52,15 @@ def unrolled_steps(mode: str, target: Target) -> float:
     return _UNROLLED if mode in ("int8-fast", "int4") and target.engine == "litert" else 0
 
 
+def fuses(mode: str, target: Target) -> bool:
+    """Whether an LSTM becomes one operator."""
+    return mode == "int8" and target.edgetpu
+
+
 @contextmanager
-def plain_layers(model: Any, mode: str, unrolled: float = 0) -> Iterator[None]:
+def plain_layers(model: Any, mode: str, unrolled: float = 0, fused: bool = False) -> Iterator[None]:
     """Trace inside of this block; afterwards Keras is as it was. mode: of the quantization that follows; unrolled: up
-    to how many steps of an RNN are written out."""
+    to how many steps of an RNN are written out; fused: LSTMs are one operator where its kernel computes the same."""
     import keras
     from keras.src.backend.tensorflow import core, nn, numpy
 
@@ -74,6 +82,8 @@ def plain_layers(model: Any, mode: str, unrolled: float = 0) -> Iterator[None]:
         swaps += [(nn, "_apply_masks", _add_masks)]
     if unrolled:
         swaps += [(keras.layers.RNN, "call", lambda original: _unroll(original, unrolled))]
+    if fused:
+        swaps += [(keras.layers.LSTM, "call", _fuse)]
     if mode == "int16x8":
         swaps += [(numpy, "not_equal", _not_equal), (numpy, "equal", _equal), (numpy, "sum", _sum)]
     with ExitStack() as stack:
@@ -178,6 +188,32 @@ def _unroll(original: Callable[..., Any], steps: float) -> Callable[..., Any]:
     def call(self: Any, sequences: Any, *arguments: Any, **options: Any) -> Any:
         with patch.object(self, "unroll", self.unroll or sequences.shape[1] <= steps):
             return original(self, sequences, *arguments, **options)
+
+    return call
+
+
+def _fuse(original: Callable[..., Any]) -> Callable[..., Any]:
+    def call(self: Any, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False) -> Any:
+        import keras
+        import tensorflow as tf
+
+        plain = self.activation is keras.activations.tanh and self.recurrent_activation is keras.activations.sigmoid
+        if not plain or initial_state is not None or mask is not None or self.return_state or self.stateful:
+            return original(self, sequences, initial_state, mask, training)
+        batch, steps, features = sequences.shape
+        if batch != 1:
+            return original(self, sequences, initial_state, mask, training)
+        kernel = tf.concat([tf.convert_to_tensor(w) for w in (self.cell.kernel, self.cell.recurrent_kernel)], 0)
+        bias = tf.convert_to_tensor(self.cell.bias) if self.use_bias else tf.zeros((4 * self.units,))
+        x = tf.reverse(sequences, [1]) if self.go_backwards else sequences
+        x, zeros, none = tf.reshape(x, (steps, 1, features)), tf.zeros((1, self.units)), tf.zeros((self.units,))
+        states = tf.raw_ops.BlockLSTMV2(
+            seq_len_max=tf.constant(steps, tf.int64), x=x, cs_prev=zeros, h_prev=zeros, w=kernel, wci=none, wcf=none,
+            wco=none, b=bias, cell_clip=0.0, use_peephole=False,
+        ).h  # fmt: skip
+        states = tf.reshape(states, (1, steps, self.units))
+        last = tf.reshape(tf.slice(states, (0, steps - 1, 0), (1, 1, self.units)), (1, self.units))
+        return states if self.return_sequences else last
 
     return call
 

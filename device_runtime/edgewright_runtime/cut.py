@@ -15,7 +15,8 @@ from typing import NamedTuple, Optional
 
 from .errors import InputError
 
-_SUBGRAPHS, _SIGNATURES = 2, 7
+_OPERATOR_CODES, _SUBGRAPHS, _SIGNATURES = 1, 2, 7
+_BUILTIN_CODE = 3
 _INPUTS, _OUTPUTS, _OPERATORS = 1, 2, 3
 _OPERATOR_INPUTS, _OPERATOR_OUTPUTS = 1, 2
 
@@ -37,6 +38,13 @@ def read_graph(model: bytes) -> Graph:
             for operator in _tables(model, graph, _OPERATORS)
         )
         return Graph(_ints(model, graph, _INPUTS), _ints(model, graph, _OUTPUTS), operators)
+
+
+def operator_codes(model: bytes) -> set[int]:
+    """The builtin operators that the file names, by their number in the schema. Raises InputError as ``read_graph``."""
+    with _readable():
+        fields = [_field(model, table, _BUILTIN_CODE) for table in _tables(model, _root(model), _OPERATOR_CODES)]
+        return {_uint(model, field) for field in fields if field is not None}
 
 
 def cut(model: bytes, count: int) -> bytes:

@@ -51,9 +51,11 @@ class FlatbufferBuilder:
         data: np.ndarray[Any, Any] | None = None,
         scale: float | None = None,
         zero_point: int = 0,
+        variable: bool = False,
     ) -> int:
         """Add a tensor, a constant where ``data`` is given; returns its index."""
         tensor = schema.TensorT()
+        tensor.isVariable = variable
         tensor.name, tensor.shape, tensor.type = name, list(shape), _TYPES[dtype]
         tensor.buffer = 0
         if data is not None:
@@ -113,6 +115,20 @@ def _tensor_maps(indices: dict[str, int]) -> list[Any]:
         maps.append(schema.TensorMapT())
         maps[-1].name, maps[-1].tensorIndex = name, index
     return maps
+
+
+def lstm_model() -> bytes:
+    """x (1, 3, 2) → the state after each of 3 steps (1, 3, 2), of an operator whose state outlasts a run."""
+    rng = np.random.default_rng(0)
+    graph = FlatbufferBuilder()
+    x, out = graph.tensor("x:0", (1, 3, 2)), graph.tensor("out:0", (1, 3, 2))
+    kernels = [graph.tensor(f"w{n}", (2, 2), data=rng.normal(0, 1, (2, 2))) for n in range(8)]
+    biases = [graph.tensor(f"b{n}", (2,), data=rng.normal(0, 1, 2)) for n in range(4)]
+    states = [graph.tensor(f"s{n}", (1, 2), variable=True) for n in range(2)]
+    inputs = [x, *kernels, -1, -1, -1, *biases, -1, -1, *states, -1, -1, -1, -1]
+    options = "UnidirectionalSequenceLSTMOptions"
+    graph.operator("UNIDIRECTIONAL_SEQUENCE_LSTM", 1, inputs, out, options, fusedActivationFunction=4)
+    return graph.build({"x": x}, {"states": out})
 
 
 def tiny_model(border: str = "float32", dense_version: int | None = None) -> bytes:

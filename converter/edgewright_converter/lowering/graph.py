@@ -154,7 +154,8 @@ class Graph:
 
     def tensors(self) -> Iterator[Tensor]:
         """Each tensor once: the graph's inputs first, then in the order of the operations."""
-        listed = [*self.inputs, *(t for op in self.ops for t in (*op.inputs, *op.outputs)), *self.outputs]
+        used = (t for op in self.ops for t in (*op.inputs, *op.outputs, *op.intermediates))
+        listed = [*self.inputs, *used, *self.outputs]
         yield from dict.fromkeys(t for t in listed if t is not None)
 
 

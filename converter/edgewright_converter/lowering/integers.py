@@ -14,6 +14,7 @@ from .graph import Array, Graph, Grid, Op, Tensor
 from .kernels import FIXED, INTEGER, JOINS, MOVES, WEIGHTED, data_index
 from .ops import dequantize, quantize
 from .ranges import Ranges, activation_grid
+from .recurrent import KIND, cell_of, in_integers
 from .weights import quantized
 
 _INT32 = 2**31 - 1
@@ -128,6 +129,9 @@ class _Quantizer:
         if op.kind in WEIGHTED:
             self._weighted(op)
             return
+        if op.kind == KIND:
+            self._lstm(op)
+            return
         floats = [i for i, t in enumerate(op.inputs) if t is not None and t.dtype == "float32"]
         inputs = list(op.inputs)
         if op.kind in JOINS:
@@ -175,6 +179,11 @@ class _Quantizer:
         if op.data(bias) is not None:
             inputs[bias] = self._bias(op, op.input(bias), kernel.grid, data.grid)
         self._emit(op, inputs, self._measured(op.output))
+
+    def _lstm(self, op: Op) -> None:
+        made = op.output.like(op.output.name, "int8", self._measured(op.output))
+        self.integers[op.output] = made
+        self.ops.append(in_integers(op, self._integer(op.input(0)), made, self.ranges[cell_of(op)]))
 
     def _bias(self, op: Op, bias: Tensor, kernel: Grid | None, data: Grid) -> Tensor:
         assert bias.data is not None

@@ -29,7 +29,7 @@ FIXED = {
     "L2_NORMALIZATION": Grid.single(1 / 128, 0),
     "LOG_SOFTMAX": Grid.single(16 / 256, 127),
 }
-INTEGER = FREE | MOVES | JOINS | FIXED.keys() | {"TRANSPOSE_CONV"}
+INTEGER = FREE | MOVES | JOINS | FIXED.keys() | {"TRANSPOSE_CONV", "UNIDIRECTIONAL_SEQUENCE_LSTM"}
 
 # Operators with weights at input 1, and the axis of the output channels, which have scales of their own.
 WEIGHTED = {"FULLY_CONNECTED": 0, "CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "TRANSPOSE_CONV": 0}

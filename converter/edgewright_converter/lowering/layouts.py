@@ -32,6 +32,7 @@ from .markers import Range, take_ranges
 from .masks import saturate_masks
 from .products import unfold_products
 from .ranges import Ranges, measure
+from .recurrent import fuse_lstms
 from .report import NO_TABLE, SAMPLES, Table, make_table
 from .rewrite import rewrite
 from .versions import set_versions
@@ -73,6 +74,7 @@ def lay_out(
             op.choice = layers.choice(op)
     layers.refuse_unused(model)
     take_ranges(model.main, settled)
+    fuse_lstms(model.main)
     rewrite(model.main)  # not the bodies of loops, whose sizes the engine infers anew
     _inherit_choices(model.main)
     if quantize.mode == "float32":

@@ -6,6 +6,7 @@ import numpy as np
 
 from .fileformat import write_model
 from .graph import Array, Grid, Model, Tensor
+from .recurrent import KIND, cell_of, cell_range
 
 _NOTHING = 1e-30  # float32 has no scale below
 Ranges = dict[Tensor, tuple[float, float]]
@@ -27,14 +28,20 @@ def measure(model: Model, samples: Iterable[Mapping[str, Array]]) -> Ranges:
     watched = [t for op in model.main.ops for t in op.outputs if t.dtype == "float32"]
     watched = [t for t in dict.fromkeys([*model.main.inputs, *watched]) if t.dtype == "float32"]
     low, high = np.full(len(watched), np.inf), np.full(len(watched), -np.inf)
+    lstms = [op for op in model.main.ops if op.kind == KIND]
+    cells = {cell_of(op): (0.0, 0.0) for op in lstms}
     for sample in samples:
         for name, tensor in zip(model.inputs, model.main.inputs, strict=True):
             interpreter.set_tensor(numbers[tensor], sample[name])
+        interpreter.reset_all_variables()
         interpreter.invoke()
+        for op in lstms:
+            found = (*cells[cell_of(op)], *cell_range(op, interpreter.get_tensor(numbers[op.input(0)])))
+            cells[cell_of(op)] = min(found), max(found)
         for place, tensor in enumerate(watched):
             values = interpreter.get_tensor(numbers[tensor])
             low[place], high[place] = min(low[place], values.min()), max(high[place], values.max())
-    return {t: (float(a), float(b)) for t, a, b in zip(watched, low, high, strict=True)}
+    return {t: (float(a), float(b)) for t, a, b in zip(watched, low, high, strict=True)} | cells
 
 
 def activation_grid(low: float, high: float) -> Grid:

@@ -16,6 +16,7 @@ from .fileformat import write_model
 from .graph import Array, Model, Op, Tensor
 from .kernels import WEIGHTED
 from .layers import Layers
+from .recurrent import KIND
 
 SAMPLES = 8  # that are compared
 _TRIED = 32  # layers that are tried alone: those farthest from float
@@ -97,8 +98,8 @@ def _weight_bits(model: Model, layers: Layers) -> dict[str, int]:
     """Of each layer with weights in integers, the fewest of them."""
     found: dict[str, int] = {}
     for op in model.main.ops:
-        index = 1 if op.kind in WEIGHTED or op.kind == "EMBEDDING_LOOKUP" else 0
-        if op.kind not in (*WEIGHTED, "EMBEDDING_LOOKUP", "GATHER", "DEQUANTIZE") or op.data(index) is None:
+        index = 1 if op.kind in (*WEIGHTED, "EMBEDDING_LOOKUP", KIND) else 0
+        if op.kind not in (*WEIGHTED, "EMBEDDING_LOOKUP", KIND, "GATHER", "DEQUANTIZE") or op.data(index) is None:
             continue
         few = _BITS.get(op.input(index).dtype)
         if few is not None:
@@ -156,6 +157,7 @@ def _run(interpreter: Any, model: Model, numbers: dict[Tensor, int], sample: Map
             steps = np.rint(values / tensor.grid.scale[0]) + tensor.grid.zero[0]
             values = np.clip(steps, -128, 127).astype(np.int8)
         interpreter.set_tensor(numbers[tensor], values)
+    interpreter.reset_all_variables()
     interpreter.invoke()
 
 

@@ -38,7 +38,11 @@ def _version(op: Op) -> int:
 
 
 _INT8 = {"REVERSE_V2": 3, "TILE": 3} | dict.fromkeys(
-    kinds("RESHAPE EXPAND_DIMS SQUEEZE SELECT SELECT_V2 HARD_SWISH LEAKY_RELU PRELU ELU GATHER_ND RELU_N1_TO_1"), 1
+    kinds(
+        "RESHAPE EXPAND_DIMS SQUEEZE SELECT SELECT_V2 HARD_SWISH LEAKY_RELU PRELU ELU GATHER_ND RELU_N1_TO_1 "
+        "UNIDIRECTIONAL_SEQUENCE_LSTM"
+    ),
+    1,
 )  # where it is not version 2 that brought int8
 
 

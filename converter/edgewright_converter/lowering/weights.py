@@ -36,7 +36,7 @@ def quantized(tensor: Tensor, bits: int, axis: int | None) -> Tensor:
     assert tensor.data is not None
     scale = symmetric_scale(tensor.data, bits, axis)
     whole = symmetric_scale(tensor.data, bits, None)
-    if axis is not None and _lies_on(tensor.data, whole):
+    if axis is not None and lies_on(tensor.data, whole):
         scale = np.repeat(whole, len(scale))  # a training has settled one scale for all
     grid = Grid(scale, np.zeros(len(scale), np.int64), axis or 0)
     return Tensor.constant(
@@ -44,7 +44,7 @@ def quantized(tensor: Tensor, bits: int, axis: int | None) -> Tensor:
     )
 
 
-def _lies_on(values: Array, scale: Array) -> bool:
+def lies_on(values: Array, scale: Array) -> bool:
     steps = values.astype(np.float64) / float(scale[0])
     return bool(np.abs(steps - np.rint(steps)).max(initial=0) < _ON_GRID)
 

@@ -1,14 +1,18 @@
 """The Interpreter API, which ai-edge-litert and tflite-runtime share."""
 
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from time import perf_counter_ns
 from typing import Any, Union
 
 import numpy as np
 
+from ..cut import operator_codes
 from ..errors import EngineError, InputError
 from ..manifest import TensorSpec
 from .base import Array, Engine, decisive_line
+
+_SEQUENCE_LSTM = 44  # of the schema's operators the one that the converter writes with a state that outlasts a run
 
 
 class InterpreterEngine(Engine):
@@ -56,6 +60,13 @@ class InterpreterEngine(Engine):
         self._input_indices = [tensor["index"] for tensor in inputs]
         self._output_indices = [tensor["index"] for tensor in outputs]
         self.run = interpreter.invoke
+        if _SEQUENCE_LSTM in _codes(model):
+
+            def run() -> None:
+                interpreter.reset_all_variables()
+                interpreter.invoke()
+
+            self.run = run
 
     @property
     def version(self) -> str:
@@ -82,6 +93,14 @@ def _head(model: Union[bytes, str, Path]) -> bytes:
             return file.read(8)
     except OSError as error:
         raise InputError(f"Cannot read the model at {model} ({error.strerror}): check the path.") from error
+
+
+def _codes(model: Union[bytes, str, Path]) -> set[int]:
+    """Of the operators; of a file only the pages that tell are read."""
+    if isinstance(model, bytes):
+        return operator_codes(model)
+    with Path(model).open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as pages:
+        return operator_codes(pages)  # type: ignore[arg-type]
 
 
 class _Closed:

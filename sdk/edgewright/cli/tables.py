@@ -99,6 +99,8 @@ def outcome_parts(outcome: "Outcome") -> Iterator[RenderableType]:
     """What one pass did: bytes, accuracy, its table of layers, where the error comes from, what was left alone."""
     weights = (outcome.weight_bytes_before, outcome.weight_bytes_after)
     yield Text(f"  {outcome.use}: weights {' → '.join(f'{size:,}' for size in dict.fromkeys(weights))} bytes")
+    if outcome.options.get("form"):
+        yield Text(f"  {outcome.options['form']}")
     if outcome.accuracy_before is not None and outcome.accuracy_after is not None:
         yield Text(f"  accuracy {outcome.accuracy_before:.4f} → {outcome.accuracy_after:.4f}")
     if outcome.loss_before is not None and outcome.loss_after is not None:

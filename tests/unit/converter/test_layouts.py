@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 from unit.converter.test_zoo import convert
 
+from edgewright_converter.edgetpu.mapping import map_model
 from edgewright_converter.errors import ConversionError
 from edgewright_converter.fakequant.grids import sqnr_db
 from edgewright_converter.flatbuffer import Flatbuffer, read
 from edgewright_converter.job import Finished
 from edgewright_converter.passes.quantize import Quantize
+from edgewright_converter.rawmodel import RawModel
 from edgewright_converter.recipe import Recipe
+from edgewright_runtime.engines import open_engine
 
 pytestmark = pytest.mark.slow
 
@@ -136,6 +139,32 @@ def test_the_form_of_a_recurrent_layer_is_chosen_and_told(mode: str, steps: int,
     assert ("WHILE loop" in finished.outcomes[0].options["form"]) == loop
     if not loop:  # the input's projection once, then one dense layer a step
         assert kinds(finished.model)["FULLY_CONNECTED"] <= steps + 2
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_an_edge_tpu_gets_an_lstm_as_one_operator(bidirectional: bool) -> None:
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(7)
+    x = keras.Input((12, 6), name="x")
+    y = layers.LSTM(8, return_sequences=True, name="first")(x)
+    last = layers.LSTM(10, name="last")
+    model = keras.Model(x, layers.Dense(3)((layers.Bidirectional(last) if bidirectional else last)(y)))
+    for weight in model.weights:
+        weight.assign(1.5 * weight)
+    samples = np.random.default_rng(1).normal(0, 1, (60, 12, 6)).astype(np.float32)
+    finished = convert(model, {"x_train": samples}, Recipe("mine", (Quantize("int8"),)), target="coral-usb")
+    found = kinds(finished.model)
+    assert found["UNIDIRECTIONAL_SEQUENCE_LSTM"] == (3 if bidirectional else 2)
+    assert found["TANH"] == found["WHILE"] == 0
+    assert "one operator" in finished.outcomes[0].options["form"]
+    with open_engine(finished.model, "litert") as engine:
+        answers = np.concatenate([engine.invoke([row[None]])[0] for row in samples])
+    assert sqnr_db(model.predict(samples, verbose=0), answers) > 28  # written out, in 8 bits, it is 26
+    placed = map_model(read(finished.model), RawModel(finished.model)).placed
+    cut = [entry.operator for entry in placed if not entry.on_tpu]
+    assert cut[:2] == ["QUANTIZE", "REVERSE_V2" if bidirectional else "DEQUANTIZE"]
 
 
 def test_transposed_convolutions_are_integers_too() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from unit.models import FlatbufferBuilder, tiny_model, tiny_text_model
+from unit.models import FlatbufferBuilder, lstm_model, tiny_model, tiny_text_model
 
 from edgewright_runtime.engines import ENGINES, Engine, installed_engines, open_engine
 from edgewright_runtime.errors import EngineError, InputError
@@ -53,6 +53,16 @@ def test_the_order_is_the_models_and_the_names_are_the_signatures(name: str) -> 
             total, difference = engine.invoke([left, right])
         assert total.tolist() == [[11, 22]]
         assert difference.tolist() == [[-9, -18]]
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_state_that_outlasts_a_run_begins_at_zero_each_time(name: str, stored: bool, tmp_path: Path) -> None:
+    (tmp_path / "model.tflite").write_bytes(lstm_model())
+    sequence = np.array([[[1, 2], [3, -1], [0.5, 0]]], np.float32)
+    with open_engine(tmp_path / "model.tflite" if stored else lstm_model(), name) as engine:
+        first, again = engine.invoke([sequence])[0], engine.invoke([sequence])[0]
+    assert np.abs(first[0, -1]).min() > 0.1  # what the next run would begin with
+    np.testing.assert_array_equal(first, again)
 
 
 def test_a_quantized_border_is_described(name: str) -> None:

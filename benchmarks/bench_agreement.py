@@ -7,7 +7,8 @@ bundles, of five dense models whose batch is chosen so that they take from 0.05 
 from 1 by 5 %. The tool calls the engine through Python that takes some microseconds itself: what it reports for a model
 of next to no work beyond what edgewright does. The ratio without it stands beside. The tool rounds what it reports to
 0.01 ms, a fifth of the fastest model: here it is run with a ``round`` that does not, and is otherwise as it ships. Exit
-code 1 where they disagree."""
+code 1 where they disagree.
+"""
 
 import argparse
 import json

@@ -129,8 +129,12 @@ def outcome_parts(outcome: "Outcome") -> Iterator[RenderableType]:
         yield table
     for sentence in outcome.hints:
         yield Text(f"  {sentence}")
+    alike: dict[str, list[str]] = {}
     for skipped in outcome.skipped:
-        yield Text(f"  {skipped.what} left alone: {skipped.reason}")
+        alike.setdefault(skipped.reason, []).append(skipped.what)
+    for reason, (what, *more) in alike.items():
+        yield Text(f"  left alone, {reason}:" if more else f"  {what} left alone: {reason}")
+        yield from (Text(f"    {entry}") for entry in (what, *more) if more)
 
 
 def _outcomes(report: "Inspection") -> Iterator[RenderableType]:

@@ -14,7 +14,7 @@ from .graph import Array, Graph, Grid, Op, Tensor
 from .kernels import FIXED, INTEGER, JOINS, MOVES, WEIGHTED, data_index
 from .ops import dequantize, quantize
 from .ranges import Ranges, activation_grid
-from .weights import quantized
+from .weights import dense_axis, quantized
 
 _INT32 = 2**31 - 1
 
@@ -164,8 +164,10 @@ class _Quantizer:
         data, weights = self._integer(op.input(data_index(op))), op.input(1)
         bias = 3 if op.kind == "TRANSPOSE_CONV" else 2
         assert data.grid is not None
-        axis = WEIGHTED[op.kind] if self.per_channel(op) else None
         bits = 4 if self.bits(op) == 4 and op.kind != "TRANSPOSE_CONV" else 8
+        axis = WEIGHTED[op.kind] if self.per_channel(op) else None
+        if op.kind == "FULLY_CONNECTED" and axis is not None:
+            axis = dense_axis(weights, bits)
         key = (weights, f"{op.kind} {bits} {axis}")
         if key not in self.constants:
             self.constants[key] = quantized(weights, bits, axis)

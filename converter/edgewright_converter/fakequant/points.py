@@ -122,6 +122,18 @@ class Places:
         rounded = tf.clip_by_value(tf.round(full / scale), -limit, limit) * scale
         return tf.cast(full + tf.stop_gradient(rounded - full), weights.dtype)
 
+    def constant(self, layer: str, vector: Any) -> Any:
+        """A vector that an operator reads beside an activation: on 256 steps over its own range, as the converter puts
+        it there, where activations are integers of 8 bits; gradients pass. float32."""
+        import tensorflow as tf
+
+        values = tf.cast(vector, "float32")
+        if self.activation_bits != 8 or not self.quantizes(layer, "weights"):
+            return values
+        low, high = (tf.stop_gradient(end(values)) for end in (tf.reduce_min, tf.reduce_max))
+        rounded = tf.quantization.fake_quant_with_min_max_vars(values, tf.minimum(low, 0.0), tf.maximum(high, 1e-6))
+        return values + tf.stop_gradient(rounded - values)
+
     def entered(self, layer: str, *inputs: Any) -> None:
         """Told by every layer's call; which layers follow which is found out by the identity of tensors."""
         if self.discovering:

@@ -4,10 +4,10 @@ FULLY_CONNECTED, CONV_2D and DEPTHWISE_CONV_2D take int8 weights beside a float 
 the fly, row by row. Every other large constant, an embedding above all, is stored in integers and dequantized: rows of
 a GATHER after they were gathered, the rest where it is read.
 
-A table whose rows have scales of their own has them as a second table, which is gathered too: as a grid by channel each
-row would cost 8 bytes more, for a zero point. It is one with 4 bits, where no training has settled one scale for all, and
-one that is the weights of a FULLY_CONNECTED too, as in language models whose exit is their entrance: the integers of both
-are the same then, and stored once.
+A table whose rows have scales of their own has them as a second table, which is gathered too: as a grid by channel
+each row would cost 8 bytes more, for a zero point. It is one with 4 bits, where no training has settled one scale for
+all, and one that is the weights of a FULLY_CONNECTED too, as in language models whose exit is their entrance: the
+integers of both are the same then, and stored once.
 
 4 bits: FULLY_CONNECTED; from 2.18 on a GATHER of rows that fill whole bytes; the rest stays at 8.
 """

@@ -81,8 +81,17 @@ class _Quantizer:
                 self.integers[tensor] = self.graph.inputs[number] = taken
 
     def _share_ranges(self) -> None:
+        self._settle_joins()
         self._share_applications()
         self._share_moves()
+
+    def _settle_joins(self) -> None:
+        """What is joined of parts with one settled range, as the states of all steps, has that range."""
+        for op in self.graph.ops:
+            if op in self.chosen and op.kind in JOINS and op.output.range is None:
+                parts = {t.range for t in op.inputs if t is not None and t.dtype == "float32"}
+                if len(parts) == 1:
+                    op.output.range = parts.pop()
 
     def _share_applications(self) -> None:
         """A layer that is applied several times, as in the steps of an RNN, has one grid before it and one behind it:

@@ -51,7 +51,8 @@ def dense_axis(weights: Tensor, bits: int) -> int | None:
     assert weights.data is not None
     if _lies_on(weights.data, symmetric_scale(weights.data, bits, None)):
         return None
-    if not one_scale(*weights.data.shape, bits):
+    rows, columns = weights.data.shape
+    if not one_scale(rows, columns, bits):
         return 0
     return 0 if _lies_on(weights.data, symmetric_scale(weights.data, bits, 0)[:, None]) else None
 

@@ -163,4 +163,6 @@ def add_kernels(places: Places, named: Named, bits: int, per_tensor: bool) -> No
         shape = variable.shape
         columns = prod(shape[axis] for axis in reduced)
         whole = dense and (per_tensor or one_scale(prod(shape) // columns, columns, bits))
-        places.kernels.append(Kernel(named.name, variable, tuple(range(len(shape))) if whole else reduced, bits))
+        axes = tuple(range(len(shape))) if whole else reduced
+        bias = layer.bias if isinstance(layer, keras.layers.Dense | keras.layers.EinsumDense) else None
+        places.kernels.append(Kernel(named.name, variable, axes, bits, bias=bias))

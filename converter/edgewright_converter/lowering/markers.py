@@ -16,6 +16,7 @@ operator that it passes through untouched, numbered by a constant, and taken out
 from typing import Any
 
 from ..errors import ConversionError
+from ..fakequant.points import ROUNDED_TWICE
 from .graph import Graph
 
 Range = tuple[float, float]
@@ -50,7 +51,8 @@ def mark_ranges(graph: Any) -> list[Range]:
         number = graph.node.add(op="Const", name=f"{node.name}/range")
         number.attr["dtype"].type = tf.float32.as_datatype_enum
         number.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(np.float32(_FIRST + len(ranges))))
-        source, waits = node.input[0], [name for name in node.input if name.startswith("^")]
+        source = _as_computed(nodes, node.input[0])
+        waits = [name for name in node.input if name.startswith("^")]
         del node.input[:]
         node.input.extend([source, number.name, *waits])
         node.attr.clear()
@@ -79,6 +81,12 @@ def _constant(nodes: dict[str, Any], name: str) -> float | None:
     while node is not None and node.op == "Identity":
         node = nodes.get(node.input[0].split(":")[0])
     return None if node is None or node.op != "Const" else float(tf.make_ndarray(node.attr["value"].tensor))
+
+
+def _as_computed(nodes: dict[str, Any], name: str) -> str:
+    """The number itself, without what was added to it to round as a kernel does."""
+    node = nodes[name.split(":")[0]]
+    return str(node.input[0]) if node.op == "AddV2" and ROUNDED_TWICE in node.name else name
 
 
 def _varies(nodes: dict[str, Any], name: str) -> bool:

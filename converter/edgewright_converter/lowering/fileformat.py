@@ -39,7 +39,7 @@ def read_model(data: bytes) -> Model:
     names = []
     for end, maps in ((main.inputs, "inputs"), (main.outputs, "outputs")):
         known = {m.tensorIndex: m.name.decode() for m in getattr(signatures[0], maps)} if signatures else {}
-        names.append(tuple(known.get(i, main.tensors[i].name.decode()) for i in _numbers(end)))
+        names.append(tuple(known.get(i, (main.tensors[i].name or b"").decode()) for i in _numbers(end)))
     return Model(graphs, *names)
 
 

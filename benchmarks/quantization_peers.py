@@ -1,5 +1,6 @@
 """What others make of the models of benchmarks/quantization.py."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -8,7 +9,11 @@ from typing import Any
 
 import numpy as np
 
-TFMOT_MODELS = ("fashion-ds-cnn",)  # it refuses Embedding, LSTM, GRU and MultiHeadAttention
+TFMOT_MODELS = ("keywords-ds-cnn", "fashion-ds-cnn")  # it refuses Embedding, LSTM, GRU and MultiHeadAttention
+_OPTIONS = (  # of the layers of these models, that Keras 2 and 3 share
+    *("filters", "kernel_size", "strides", "padding", "use_bias", "momentum", "epsilon", "target_shape", "rate"),
+    *("units", "activation"),
+)
 _SAMPLES = 200
 
 
@@ -108,9 +113,16 @@ def tfmot(folder: Path, model: str, data: dict[str, Any]) -> bytes:
         wanted = ["tensorflow-cpu==2.21.0", "tf-keras==2.21.0", "tensorflow-model-optimization==0.8.1"]
         subprocess.run([str(python), "-m", "pip", "install", "--quiet", *wanted], check=True)
     network = keras.models.load_model(folder / f"{model}.keras", compile=False)
-    weights = folder / f"{model}.weights.npz"
+    weights, chain = folder / f"{model}.weights.npz", folder / f"{model}.layers.json"
     np.savez(weights, *network.get_weights())
+    layers = [
+        (type(layer).__name__, {key: value for key, value in layer.get_config().items() if key in _OPTIONS})
+        for layer in network.layers[1:]
+    ]
+    chain.write_text(json.dumps([network.inputs[0].shape[1:], layers]))
     out = folder / f"{model}.tfmot.tflite"
     twin = Path(__file__).with_name("quantization_tfmot.py")
-    subprocess.run([str(python), str(twin), str(weights), str(folder / f"{model}.npz"), str(out)], check=True)
+    subprocess.run(
+        [str(python), str(twin), str(chain), str(weights), str(folder / f"{model}.npz"), str(out)], check=True
+    )
     return out.read_bytes()

@@ -1,11 +1,15 @@
-"""Run by benchmarks/quantization.py in an environment of TFMOT and Keras 2: the picture model's twin, trained by TFMOT.
+"""Run by benchmarks/quantization.py in an environment of TFMOT and Keras 2: a model's twin, trained by TFMOT.
 
-python quantization_tfmot.py WEIGHTS.npz DATA.npz OUT.tflite
+python quantization_tfmot.py LAYERS.json WEIGHTS.npz DATA.npz OUT.tflite
+
+LAYERS.json: the shape of the input, and the chain of layers, each with its class and options.
 """
 
+import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 
@@ -17,22 +21,16 @@ from tf_keras import Input, Model, layers, losses, optimizers
 EPOCHS, RATE = 2, 3e-4
 
 
-def build() -> Model:
-    image = Input((28, 28, 1), name="image")
-    x = layers.Conv2D(24, 3, strides=2, padding="same", use_bias=False)(image)
-    x = layers.ReLU()(layers.BatchNormalization()(x))
-    for filters, stride in ((32, 2), (48, 1), (48, 1)):
-        x = layers.DepthwiseConv2D(3, strides=stride, padding="same", use_bias=False)(x)
-        x = layers.ReLU()(layers.BatchNormalization()(x))
-        x = layers.Conv2D(filters, 1, use_bias=False)(x)
-        x = layers.ReLU()(layers.BatchNormalization()(x))
-    x = layers.Dense(10, activation="softmax")(layers.GlobalAveragePooling2D()(x))
-    return Model(image, x)
+def build(shape: list[int], chain: list[list[Any]]) -> Model:
+    x = entrance = Input(shape)
+    for kind, options in chain:
+        x = getattr(layers, kind)(**options)(x)
+    return Model(entrance, x)
 
 
-def main(weights: str, data: str, out: str) -> None:
+def main(chain: str, weights: str, data: str, out: str) -> None:
     tf.keras.utils.set_random_seed(0)
-    model = build()
+    model = build(*json.loads(Path(chain).read_text()))
     with np.load(weights) as archive:
         model.set_weights([archive[key] for key in archive.files])
     with np.load(data) as archive:

@@ -162,6 +162,7 @@ def _discover(attached: Attached, sample: Any) -> None:
         places.discovering = False
         tf.config.run_functions_eagerly(eager)
         places.origins.clear()
+        places.rounded.clear()
     if hidden:
         raise ModelError(
             f"Layer {hidden[0]} runs inside of code that cannot be looked into (a graph of its own): call it from the "

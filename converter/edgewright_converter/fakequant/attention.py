@@ -9,7 +9,7 @@ from typing import Any
 
 from ..plain import MASKED_BELOW
 from .layers import Call
-from .points import Places
+from .points import Places, Point
 
 
 def attention(places: Places, layer: Any, name: str) -> Call:
@@ -20,6 +20,9 @@ def attention(places: Places, layer: Any, name: str) -> Call:
     axes = 1 if grouped else len(layer._attention_axes)
     dropout = layer.dropout if grouped else layer._dropout
     scaled, scores_of, mixed = (places.point(name, role) for role in ("query", "scores", "output"))
+
+    def output_of(part: Any) -> Point | None:
+        return places.output_of(f"{name}/{part.name}")
 
     def call(
         query: Any,
@@ -37,7 +40,9 @@ def attention(places: Places, layer: Any, name: str) -> Call:
             attention_mask = causal if attention_mask is None else ops.logical_and(attention_mask, causal)
         query = scaled(ops.multiply(query, ops.cast(scale, query.dtype)))
         operands = (query, key) if grouped else (key, query)
-        scores = scores_of(ops.einsum(layer._dot_product_equation, *operands))
+        scores = scores_of.product(
+            ops.einsum(layer._dot_product_equation, *operands), scaled, output_of(layer._key_dense)
+        )
         if attention_mask is not None:
             for _ in range(len(scores.shape) - len(attention_mask.shape)):
                 attention_mask = ops.expand_dims(attention_mask, axis=-axes * 2 - 1)
@@ -46,6 +51,7 @@ def attention(places: Places, layer: Any, name: str) -> Call:
             scores = scores_of(ops.where(ops.cast(attention_mask, "bool"), scores, filling))
         probabilities = layer._softmax(scores)
         kept = layer._dropout_layer(probabilities, training=training) if dropout > 0 else probabilities
-        return mixed(ops.einsum(layer._combine_equation, kept, value)), probabilities
+        outputs = ops.einsum(layer._combine_equation, kept, value)
+        return mixed.product(outputs, output_of(layer._softmax), output_of(layer._value_dense)), probabilities
 
     return call

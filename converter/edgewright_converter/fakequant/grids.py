@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 _NARROWEST = 1e-6  # of a range: a tensor of zeros needs some grid too
+_MANY_ROWS, _NARROW = 512, 192  # of 8-bit numbers; where 12 bytes are more than a sixteenth of the row
 _SMALLEST = 1e-30  # of max |w|: below it no float32 step can be divided by, and the weights are as good as zero
 
 
@@ -25,6 +26,15 @@ def weight_scale(weights: Array, reduced: tuple[int, ...], bits: int, clip: Arra
 def top(bits: int) -> int:
     """The largest integer of a symmetric grid: 127, 7."""
     return int(2 ** (bits - 1) - 1)
+
+
+def one_scale(rows: int, columns: int, bits: int) -> bool:
+    """Whether a dense layer of so many outputs and inputs has one scale for all, as an exit to thousands of words.
+
+    A row's own scale takes 12 bytes in the file, 8 of them for a zero point that is always 0. What that is worth in
+    accuracy it costs in bytes where rows are many and narrow; with 4 bits no single scale would do.
+    """
+    return bits == 8 and rows >= _MANY_ROWS and columns < _NARROW
 
 
 def snap(weights: Array, scale: Array, bits: int) -> Array:

@@ -1,7 +1,8 @@
 """LayerNormalization and RMSNormalization with a grid for each number between, as plain.py writes them for `int8`.
 
 In `int8` each of these operators is an integer kernel with a scale of its own. The variance is the number that hurts:
-its 256 steps reach to the largest of all rows, so a row of small numbers has few of them.
+its 256 steps reach to the largest of all rows, so a row of small numbers has few of them. Gain and shift are constants
+of 8 bits there, over the range that they have.
 """
 
 from typing import Any
@@ -36,9 +37,9 @@ def normalization(places: Places, layer: Any, name: str) -> Call:
         spread = variance(ops.mean(square(x * x), -1, keepdims=True))
         x, at = x * root(ops.rsqrt(shifted(spread + epsilon))), product
         if gain is not None:
-            x, at = at(x) * ops.cast(gain, "float32"), scaled
+            x, at = at(x) * places.constant(name, gain), scaled
         if shift is not None:
-            x = at(x) + ops.cast(shift, "float32")
+            x = at(x) + places.constant(name, shift)
         return ops.cast(output(x), inputs.dtype)
 
     return call

@@ -17,13 +17,15 @@ FIXED = {"softmax": (0.0, 255 / 256), "sigmoid": (0.0, 255 / 256), "tanh": (-1.0
 
 @dataclass(eq=False)
 class Kernel:
-    """A variable that is quantized. reduced: axes that share a scale; clip: tf.Variable, the fraction of max |w|."""
+    """A variable that is quantized. reduced: axes that share a scale; clip: tf.Variable, the fraction of max |w|; bias:
+    the variable that is added to the product, None without."""
 
     layer: str
     variable: Any
     reduced: tuple[int, ...]
     bits: int
     clip: Any = 1.0
+    bias: Any = None
 
 
 class Point:
@@ -59,13 +61,35 @@ class Point:
             result = tf.cast(rounded, x.dtype)
         if places.tap is not None:
             places.tap(self, x, result)
+        if places.discovering:
+            places.rounded[id(result)] = self, result
         return result
+
+    def product(self, x: Any, left: "Point | None", right: "Point | None") -> Any:
+        """Round a product of two activations, as the int8 kernel of BATCH_MATMUL does, on every engine: in two steps,
+        first to 2^-n of a step of the result, n being the exponent of its multiplier. So numbers that lie half of that
+        below the middle of two steps are rounded away from zero. left, right: where the factors were rounded, None
+        where they were not; the converter takes the addition out again (markers.py)."""
+        import tensorflow as tf
+
+        if left is None or right is None or self.bits != 8 or not self.places.quantizes(self.layer, "activations"):
+            return self(x)
+        full, step = tf.cast(x, "float32"), self.step
+        exponent = tf.floor(tf.math.log(left.step * right.step / step) / np.log(2))
+        nudge = tf.stop_gradient(tf.sign(full) * tf.pow(2.0, exponent) * step)
+        return tf.cast(self(tf.add(full, nudge, name=ROUNDED_TWICE)), x.dtype)
+
+    @property
+    def step(self) -> Any:
+        """Of its grid, a scalar tensor."""
+        return (self.high - self.low) / (2**self.bits - 1)
 
     def set(self, low: float, high: float) -> None:
         self.low.assign(low)
         self.high.assign(high)
 
 
+ROUNDED_TWICE = "rounded_twice"  # the name of an addition that the converter leaves out
 Tap = Callable[[Point, Any, Any], None]
 
 
@@ -91,6 +115,8 @@ class Places:
     folded: dict[str, str] = field(default_factory=dict)  # BatchNormalization → the layer it is folded into
     calls: Counter[str] = field(default_factory=Counter)
     origins: dict[int, tuple[str, Any]] = field(default_factory=dict)  # id of a tensor → who made it, while discovering
+    rounded: dict[int, tuple[Point, Any]] = field(default_factory=dict)  # id of a tensor → where it was rounded
+    inputs: dict[str, set[Point | None]] = field(default_factory=dict)  # layer → where its first input was rounded
     consumed: Counter[int] = field(default_factory=Counter)
     followers: list[tuple[str, str, int]] = field(default_factory=list)
     discovering: bool = False
@@ -104,6 +130,11 @@ class Places:
         point = Point(self, layer, role, self.activation_bits if bits is None else bits, fixed, table)
         self.points.setdefault(layer, []).append(point)
         return point
+
+    def output_of(self, layer: str) -> Point | None:
+        """Where what a layer gives is rounded, None where that is nowhere."""
+        found = [point for point in self.points.get(layer, []) if point.role == "output"]
+        return found[-1] if found else None
 
     def quantizes(self, layer: str, part: str) -> bool:
         return self.on and self.only in (None, layer) and self.part in (None, part)
@@ -122,10 +153,23 @@ class Places:
         rounded = tf.clip_by_value(tf.round(full / scale), -limit, limit) * scale
         return tf.cast(full + tf.stop_gradient(rounded - full), weights.dtype)
 
+    def constant(self, layer: str, vector: Any) -> Any:
+        """A vector that an operator reads beside an activation: on 256 steps over its own range, as the converter puts
+        it there, where activations are integers of 8 bits; gradients pass. float32."""
+        import tensorflow as tf
+
+        values = tf.cast(vector, "float32")
+        if self.activation_bits != 8 or not self.quantizes(layer, "weights"):
+            return values
+        low, high = (tf.stop_gradient(end(values)) for end in (tf.reduce_min, tf.reduce_max))
+        rounded = tf.quantization.fake_quant_with_min_max_vars(values, tf.minimum(low, 0.0), tf.maximum(high, 1e-6))
+        return values + tf.stop_gradient(rounded - values)
+
     def entered(self, layer: str, *inputs: Any) -> None:
         """Told by every layer's call; which layers follow which is found out by the identity of tensors."""
         if self.discovering:
             self.calls[layer] += 1
+            self.inputs.setdefault(layer, set()).add(self.rounded.get(id(inputs[0]), (None,))[0])
             self.consumed.update(id(x) for x in inputs)
 
     def made(self, layer: str, output: Any) -> None:
@@ -195,4 +239,18 @@ class Places:
                     steps = 127 // grids.top(point.table.bits) * grids.top(point.table.bits)
                     step = largest / steps
                     point.set(-128 * step, 127 * step)
+        for kernel in self.kernels:
+            self._snap_bias(kernel)
         self.snapped = True
+
+    def _snap_bias(self, kernel: Kernel) -> None:
+        """An integer kernel adds the bias in steps of the product: of the input's grid times the weights'."""
+        sources = self.inputs.get(kernel.layer, set())
+        source = next(iter(sources)) if len(sources) == 1 else None
+        if kernel.bias is None or source is None or source.bits != 8 or kernel.layer in self.folded.values():
+            return
+        weights = np.asarray(kernel.variable.numpy(), np.float32)
+        step = grids.weight_scale(weights, kernel.reduced, kernel.bits).squeeze(kernel.reduced)
+        if step.shape in ((), kernel.bias.shape):
+            step = step * np.float32(source.step)
+            kernel.bias.assign(np.round(kernel.bias.numpy() / step) * step)

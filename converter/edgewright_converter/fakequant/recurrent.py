@@ -2,12 +2,14 @@
 
 All steps share the grids, so that the state keeps its scale on its way round, whether the steps run in a loop (as in
 training) or are written out (as on the device). The input's and the state's product each have a grid, and the bias goes
-with the input's, where an integer kernel adds it at no cost.
+with the input's, where an integer kernel adds it at no cost. In a first step that is written out nothing is added to a
+state of zeros, so what would be the sum's grid is not there: a number is rounded once.
 """
 
 from collections.abc import Callable
 from typing import Any
 
+from ..plain import slices
 from .activation import after_rounding
 from .layers import Call, rounded_weights
 from .points import Places
@@ -38,10 +40,11 @@ def lstm_cell(places: Places, cell: Any, name: str) -> Call:
         state, carried = states
         inputs, state = _dropped(cell, inputs, state, training)
         both = from_input(_project(inputs, cell.kernel, cell.bias if cell.use_bias else None))
-        z = gates(both + from_state(ops.matmul(state, cell.recurrent_kernel)))
-        i, f, g, o = _split(z, 4, carried)
+        z = both if _is_zero(state) else gates(both + from_state(ops.matmul(state, cell.recurrent_kernel)))
+        # Slices where the carry is zero, since one of the parts is not used there (see plain.py).
+        i, f, g, o = slices(z, 4, -1) if _is_zero(carried) else ops.split(z, 4, axis=-1)
         fresh = new(open_gate(i) * candidate(g))
-        carried = carry(fresh if _is_zero(carried) else kept(open_gate(f) * carried) + fresh)
+        carried = fresh if _is_zero(carried) else carry(kept(open_gate(f) * carried) + fresh)
         result = output(open_gate(o) * squashed(carried))
         return result, [result, carried]
 
@@ -60,27 +63,31 @@ def gru_cell(places: Places, cell: Any, name: str) -> Call:
     candidate = after_rounding(places, name, cell.activation, "candidate")
     units = cell.units
 
+    def total(x: Any, h: Any) -> Any:
+        return x if h is None else gates(x + h)
+
     def call(inputs: Any, states: Any, training: bool = False) -> Any:
         state = states[0] if isinstance(states, list | tuple) else states
-        before = state
+        first = _is_zero(state)
         inputs, state = _dropped(cell, inputs, state, training)
         input_bias, state_bias = cell.bias if cell.use_bias else None, None
         if cell.use_bias and cell.reset_after:
             input_bias, state_bias = (ops.reshape(b, (3 * units,)) for b in ops.split(cell.bias, 2, axis=0))
-        x_z, x_r, x_h = _split(from_input(_project(inputs, cell.kernel, input_bias)), 3, None)
-        if cell.reset_after:
-            h_z, h_r, h_h = _split(from_state(_project(state, cell.recurrent_kernel, state_bias)), 3, before)
-            z, r = open_gate(gates(x_z + h_z)), open_gate(gates(x_r + h_r))
-            past = None if _is_zero(before) and state_bias is None else reset(r * h_h)
+        x_z, x_r, x_h = ops.split(from_input(_project(inputs, cell.kernel, input_bias)), 3, axis=-1)
+        h_h = None
+        if first:
+            parts = ops.split(state_bias, 3) if state_bias is not None else []
+            h_z, h_r, h_h = [places.constant(name, part) for part in parts] or (None, None, None)
+        elif cell.reset_after:
+            h_z, h_r, h_h = ops.split(from_state(_project(state, cell.recurrent_kernel, state_bias)), 3, axis=-1)
         else:
-            h_z, h_r = _split(from_state(ops.matmul(state, cell.recurrent_kernel[:, : 2 * units])), 2, before)
-            z, r = open_gate(gates(x_z + h_z)), open_gate(gates(x_r + h_r))
-            past = None
-            if not _is_zero(before):
-                past = from_state(ops.matmul(reset(r * state), cell.recurrent_kernel[:, 2 * units :]))
-        proposal = candidate(proposed(x_h if past is None else x_h + past))
-        new = fresh(share(1 - z) * proposal)
-        result = output(new if _is_zero(before) else old(z * before) + new)
+            h_z, h_r = ops.split(from_state(ops.matmul(state, cell.recurrent_kernel[:, : 2 * units])), 2, axis=-1)
+        z, r = open_gate(total(x_z, h_z)), open_gate(total(x_r, h_r))
+        past = None if h_h is None else reset(r * h_h)
+        if not first and not cell.reset_after:
+            past = from_state(ops.matmul(reset(r * state), cell.recurrent_kernel[:, 2 * units :]))
+        new = share(1 - z) * candidate(x_h if past is None else proposed(x_h + past))
+        result = output(new if first else old(z * state) + fresh(new))
         return result, [result] if isinstance(states, list | tuple) else result
 
     return call
@@ -96,7 +103,9 @@ def simple_cell(places: Places, cell: Any, name: str) -> Call:
         state = states[0] if isinstance(states, list | tuple) else states
         inputs, state = _dropped(cell, sequence, state, training)
         both = from_input(_project(inputs, cell.kernel, cell.bias))
-        result = finish(total(both + from_state(keras.ops.matmul(state, cell.recurrent_kernel))))
+        if not _is_zero(state):
+            both = total(both + from_state(keras.ops.matmul(state, cell.recurrent_kernel)))
+        result = finish(both)
         return result, [result] if isinstance(states, list | tuple) else result
 
     return call
@@ -126,17 +135,6 @@ def _dropped(cell: Any, inputs: Any, state: Any, training: bool) -> tuple[Any, A
     if 0 < cell.recurrent_dropout < 1 and type(cell).__name__ == "SimpleRNNCell":
         state = state * cell.get_recurrent_dropout_mask(state)
     return inputs, state
-
-
-def _split(x: Any, count: int, first_state: Any) -> Any:
-    """Slices where the state is zero, since one of the parts is not used there (see plain.py)."""
-    import keras
-
-    from ..plain import slices
-
-    if first_state is not None and _is_zero(first_state):
-        return slices(x, count, -1)
-    return keras.ops.split(x, count, axis=-1)
 
 
 def _is_zero(state: Any) -> bool:

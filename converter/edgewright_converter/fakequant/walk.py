@@ -3,10 +3,12 @@
 import fnmatch
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from ..errors import ModelError
 from . import attention, layers, normalization, recurrent
+from .grids import one_scale
 from .layers import Call
 from .points import Kernel, Places
 
@@ -144,7 +146,8 @@ def _operation(places: Places, named: Named) -> tuple[str, Call]:
 
 
 def add_kernels(places: Places, named: Named, bits: int, per_tensor: bool) -> None:
-    """Note which variables of a layer are quantized. per_tensor: one scale for each dense kernel."""
+    """Note which variables of a layer are quantized. per_tensor: one scale for each dense kernel, be it
+    wide or narrow."""
     import keras
 
     layer = named.layer
@@ -155,7 +158,11 @@ def add_kernels(places: Places, named: Named, bits: int, per_tensor: bool) -> No
                 found += [(cell.kernel, (0,)), (cell.recurrent_kernel, (0,))]
     elif isinstance(layer, keras.layers.Layer):
         found = layers.kernels_of_layer(layer)
-    one_scale = per_tensor and isinstance(layer, keras.layers.Dense | keras.layers.EinsumDense | keras.layers.RNN)
+    dense = isinstance(layer, keras.layers.Dense | keras.layers.EinsumDense | keras.layers.RNN)
     for variable, reduced in found:
-        axes = tuple(range(len(variable.shape))) if one_scale else reduced
-        places.kernels.append(Kernel(named.name, variable, axes, bits))
+        shape = variable.shape
+        columns = prod(shape[axis] for axis in reduced)
+        whole = dense and (per_tensor or one_scale(prod(shape) // columns, columns, bits))
+        axes = tuple(range(len(shape))) if whole else reduced
+        bias = layer.bias if isinstance(layer, keras.layers.Dense | keras.layers.EinsumDense) else None
+        places.kernels.append(Kernel(named.name, variable, axes, bits, bias=bias))

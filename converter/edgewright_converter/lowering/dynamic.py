@@ -4,22 +4,24 @@ FULLY_CONNECTED, CONV_2D and DEPTHWISE_CONV_2D take int8 weights beside a float 
 the fly, row by row. Every other large constant, an embedding above all, is stored in integers and dequantized: rows of
 a GATHER after they were gathered, the rest where it is read.
 
-A table that is the weights of a FULLY_CONNECTED too, as in language models whose exit is their entrance, is stored
-once: with a scale for each row, which is gathered beside the row.
+A table whose rows have scales of their own has them as a second table, which is gathered too: as a grid by channel
+each row would cost 8 bytes more, for a zero point. It is one with 4 bits, where no training has settled one scale for
+all, and one that is the weights of a FULLY_CONNECTED too, as in language models whose exit is their entrance: the
+integers of both are the same then, and stored once.
 
-4 bits: FULLY_CONNECTED; an EMBEDDING_LOOKUP in place of the GATHER, from 2.18 on; the rest stays at 8.
+4 bits: FULLY_CONNECTED; from 2.18 on a GATHER of rows that fill whole bytes; the rest stays at 8.
 """
 
 from collections.abc import Callable
 
 import numpy as np
 
-from .graph import Graph, Op, Tensor
-from .ops import dequantize, options, reshape
-from .weights import quantized
+from .graph import Graph, Grid, Op, Tensor
+from .ops import dequantize, options
+from .weights import dense_axis, quantized
 
 _HYBRID = {"FULLY_CONNECTED": 0, "CONV_2D": 0, "DEPTHWISE_CONV_2D": 3}  # and the axis of the output channels
-_LOOKS_UP_INT4 = (2, 18)
+_REAL_INT4 = (2, 18)  # DEQUANTIZE of 4 bits
 _WORTHWHILE = 1024  # numbers; tf.lite leaves smaller constants alone, too
 
 
@@ -40,13 +42,13 @@ def quantize_weights(
             if op.kind in _HYBRID and index == 1 and stored(op) and (wanted == 8 or op.kind != "FULLY_CONNECTED"):
                 key = (tensor, f"stored {op.kind}")
                 if key not in done:
-                    done[key] = _dequantized(graph, op, quantized(tensor, 8, _HYBRID[op.kind]))
+                    done[key] = _dequantized(graph, op, quantized(tensor, 8, _axis(op, 8)))
                 op.inputs[1] = done[key]
             elif op.kind in _HYBRID and index == 1:
                 key = (tensor, f"{op.kind} {wanted}")
                 if key not in done:
                     few = wanted if op.kind == "FULLY_CONNECTED" else 8
-                    done[key] = quantized(tensor, few, _axis(op, runtime))
+                    done[key] = quantized(tensor, few, _axis(op, few) if _takes_scales(op, runtime) else None)
                 op.inputs[1] = done[key]
                 _ask_for_symmetric(op)
             elif op.kind == "GATHER" and index == 0:
@@ -58,11 +60,13 @@ def quantize_weights(
                 op.inputs[index] = done[key]
 
 
-def _axis(op: Op, runtime: tuple[int, ...]) -> int | None:
-    # Scales per channel in a dense layer ask for FULLY_CONNECTED version 12, which came with 2.17.
-    if op.kind == "FULLY_CONNECTED" and runtime < (2, 17):
-        return None
-    return _HYBRID[op.kind]
+def _axis(op: Op, bits: int) -> int | None:
+    return dense_axis(op.input(1), bits) if op.kind == "FULLY_CONNECTED" else _HYBRID[op.kind]
+
+
+def _takes_scales(op: Op, runtime: tuple[int, ...]) -> bool:
+    """Whether the kernel takes a scale for each channel beside a float input: a dense layer's does since 2.17."""
+    return op.kind != "FULLY_CONNECTED" or runtime >= (2, 17)
 
 
 def _ask_for_symmetric(op: Op) -> None:
@@ -71,58 +75,44 @@ def _ask_for_symmetric(op: Op) -> None:
 
 
 def _gather_integers(graph: Graph, op: Op, table: Tensor, bits: int, runtime: tuple[int, ...]) -> None:
-    if bits == 4 and runtime >= _LOOKS_UP_INT4 and _plain_rows(op, table):
-        _look_up(graph, op, table)
-        return
-    if bits == 8 and _plain_rows(op, table) and _is_weights(graph, table, runtime):
-        _gather_with_scales(graph, op, quantized(table, 8, 0))
-        return
-    rows = quantized(table, 8, None)
-    gathered = op.output.like(f"{op.output.name}/rows", "int8", rows.grid)
-    op.inputs[0] = rows
-    graph.ops.insert(graph.ops.index(op) + 1, dequantize(gathered, op.output))
+    plain = _plain_rows(op, table)
+    if bits == 4 and runtime >= _REAL_INT4 and plain and table.shape[1] % 2 == 0:  # else rows share a byte
+        rows = quantized(table, 4, 0)
+    elif bits == 8 and plain and _is_weights(graph, table, runtime):
+        rows = quantized(table, 8, 0)
+    else:
+        rows = quantized(table, 8, None)
+    assert rows.data is not None
+    assert rows.grid is not None
+    scales = np.unique(rows.grid.scale)
+    grid = Grid.single(float(scales[0]) if len(scales) == 1 else 1.0)
+    op.inputs[0] = Tensor.constant(rows.name, rows.data, rows.dtype, grid)
+    gathered, output = op.output.like(f"{op.output.name}/rows", rows.dtype, grid), op.output
+    place = graph.ops.index(op) + 1
     op.outputs = [gathered]
+    if len(scales) == 1:
+        graph.ops.insert(place, dequantize(gathered, output))
+        return
+    steps = output.like(f"{output.name}/steps")
+    each = Tensor(f"{output.name}/scales", (*output.shape[:-1], 1), "float32")
+    lengths = Tensor.constant(f"{rows.name}/scales", rows.grid.scale.reshape(-1, 1))
+    graph.ops[place:place] = [
+        dequantize(gathered, steps),
+        Op("GATHER", [lengths, op.input(1)], [each], op.options, choice=op.choice),
+        Op("MUL", [steps, each], [output], options("Mul"), choice=op.choice),
+    ]
 
 
 def _is_weights(graph: Graph, table: Tensor, runtime: tuple[int, ...]) -> bool:
     """Whether a dense layer reads the same numbers, and will have a scale for each row of them."""
-    found = [op for op in graph.ops if op.kind == "FULLY_CONNECTED" and _axis(op, runtime) == 0]
+    found = [op for op in graph.ops if op.kind == "FULLY_CONNECTED" and op.data(1) is not None]
+    found = [op for op in found if op.input(1).dtype == "float32" and _takes_scales(op, runtime) and _axis(op, 8) == 0]
     return any(table is op.inputs[1] or np.array_equal(table.data, op.data(1)) for op in found)  # type: ignore[arg-type]
-
-
-def _gather_with_scales(graph: Graph, op: Op, rows: Tensor) -> None:
-    """The rows' integers mean themselves: their file then holds the same bytes as the dense layer's, and those once."""
-    assert rows.data is not None
-    assert rows.grid is not None
-    shape, name = op.output.shape, op.output.name
-    integers, real = Tensor(f"{name}/rows", shape, "int8"), Tensor(f"{name}/real", shape, "float32")
-    scales = Tensor(f"{name}/scales", (*shape[:-1], 1), "float32")
-    each = Tensor.constant(f"{name}/scale", np.resize(rows.grid.scale, (len(rows.data), 1)).astype(np.float32))
-    place = graph.ops.index(op)
-    graph.ops[place : place + 1] = [
-        Op("GATHER", [Tensor.constant(rows.name, rows.data), op.input(1)], [integers], op.options),
-        Op("GATHER", [each, op.input(1)], [scales], op.options),
-        Op("CAST", [integers], [real], options("Cast", inDataType=9, outDataType=0)),
-        Op("MUL", [real, scales], [op.output], options("Mul")),
-    ]
 
 
 def _plain_rows(op: Op, table: Tensor) -> bool:
     whole = op.options.axis == 0 and op.options.batchDims == 0 and len(table.shape) == 2
     return whole and op.input(1).dtype == "int32" and op.input(1).data is None
-
-
-def _look_up(graph: Graph, op: Op, table: Tensor) -> None:
-    """EMBEDDING_LOOKUP gives float rows of a table of 4 bits with one scale for each row; its ids are a plain list."""
-    ids, count = op.input(1), int(np.prod(op.input(1).shape))
-    listed = Tensor(f"{ids.name}/list", (count,), "int32")
-    rows = Tensor(op.output.name, (count, table.shape[1]), "float32")
-    place = graph.ops.index(op)
-    graph.ops[place : place + 1] = [
-        reshape(ids, listed),
-        Op("EMBEDDING_LOOKUP", [listed, quantized(table, 4, 0)], [rows], None, choice=op.choice),
-        reshape(rows, op.output),
-    ]
 
 
 def _dequantized(graph: Graph, before: Op, constant: Tensor) -> Tensor:

@@ -1,9 +1,10 @@
 """Between the bytes of a TFLite file and a Model that can be changed.
 
 What is written is as small as the format allows: lists, scales and options that are the same lie in the file once,
-which is what a model of written-out steps consists of; names that nobody asks for are empty.
+which is what a model of written-out steps consists of; names that nobody asks for are left out.
 """
 
+from collections import Counter
 from collections.abc import Callable, Hashable
 from typing import Any
 
@@ -38,7 +39,7 @@ def read_model(data: bytes) -> Model:
     names = []
     for end, maps in ((main.inputs, "inputs"), (main.outputs, "outputs")):
         known = {m.tensorIndex: m.name.decode() for m in getattr(signatures[0], maps)} if signatures else {}
-        names.append(tuple(known.get(i, main.tensors[i].name.decode()) for i in _numbers(end)))
+        names.append(tuple(known.get(i, (main.tensors[i].name or b"").decode()) for i in _numbers(end)))
     return Model(graphs, *names)
 
 
@@ -78,6 +79,10 @@ def write_model(model: Model, names: bool = False) -> bytes:
     return _Writer().write(model, names)
 
 
+def _code(op: Op) -> tuple[str, int, Any]:
+    return op.kind, op.version, op.kept[0] if op.kept else None
+
+
 class _Writer:
     def __init__(self) -> None:
         import flatbuffers
@@ -90,6 +95,9 @@ class _Writer:
 
     def write(self, model: Model, names: bool) -> bytes:
         builder, schema = self.builder, self.schema
+        # The most frequent operator has the code 0, which takes no bytes where it is used.
+        counts = Counter(_code(op) for graph in model.graphs for op in graph.ops)
+        self.codes = {code: number for number, (code, _) in enumerate(counts.most_common())}
         graphs, indices = [], []
         for graph in model.graphs:
             table, index = self._graph(graph, names)
@@ -129,7 +137,7 @@ class _Writer:
             data = np.ascontiguousarray(array).tobytes()
         buffer = self.buffers.setdefault(data, len(self.buffers))
         shape = self._ints(tensor.shape)
-        name = self._string(tensor.name if names else "")
+        name = self._string(tensor.name) if names else None
         quantization = None if tensor.grid is None else self._grid(tensor.grid)
         variants = tensor.kept.variantTensors if tensor.kept is not None else None
         # Inside of loops some sizes are open, which keeps the delegate's hands off.
@@ -138,24 +146,27 @@ class _Writer:
         packed = self._offsets([variant.Pack(builder) for variant in variants]) if variants else None
         schema.TensorStart(builder)
         schema.TensorAddShape(builder, shape)
-        schema.TensorAddType(builder, DTYPE_CODES[tensor.dtype])
         schema.TensorAddBuffer(builder, buffer)
-        schema.TensorAddName(builder, name)
+        if name is not None:
+            schema.TensorAddName(builder, name)
         if quantization is not None:
             schema.TensorAddQuantization(builder, quantization)
-        if tensor.variable:
-            schema.TensorAddIsVariable(builder, True)
-        schema.TensorAddHasRank(builder, bool(tensor.shape) if tensor.kept is None else tensor.kept.hasRank)
         if signature is not None:
             schema.TensorAddShapeSignature(builder, signature)
         if packed is not None:
             schema.TensorAddVariantTensors(builder, packed)
+        # Single bytes last, or each would be filled up to four. A shape that has sizes has a rank.
+        schema.TensorAddType(builder, DTYPE_CODES[tensor.dtype])
+        if tensor.variable:
+            schema.TensorAddIsVariable(builder, True)
+        if not tensor.shape and tensor.kept is not None and tensor.kept.hasRank:
+            schema.TensorAddHasRank(builder, True)
         return int(schema.TensorEnd(builder))
 
     def _operator(self, op: Op, index: dict[Tensor, int]) -> int:
         builder, schema = self.builder, self.schema
-        custom, kept = op.kept or (None, None)
-        code = self.codes.setdefault((op.kind, op.version, custom), len(self.codes))
+        _, kept = op.kept or (None, None)
+        code = self.codes[_code(op)]
         inputs = self._ints([-1 if t is None else index[t] for t in op.inputs])
         outputs = self._ints([index[t] for t in op.outputs])
         intermediates = self._ints([index[t] for t in op.intermediates]) if op.intermediates else None

@@ -15,7 +15,7 @@ from .kernels import FIXED, INTEGER, JOINS, MOVES, WEIGHTED, data_index
 from .ops import dequantize, quantize
 from .ranges import Ranges, activation_grid
 from .recurrent import KIND, cell_of, in_integers
-from .weights import quantized
+from .weights import dense_axis, quantized
 
 _INT32 = 2**31 - 1
 
@@ -82,8 +82,17 @@ class _Quantizer:
                 self.integers[tensor] = self.graph.inputs[number] = taken
 
     def _share_ranges(self) -> None:
+        self._settle_joins()
         self._share_applications()
         self._share_moves()
+
+    def _settle_joins(self) -> None:
+        """What is joined of parts with one settled range, as the states of all steps, has that range."""
+        for op in self.graph.ops:
+            if op in self.chosen and op.kind in JOINS and op.output.range is None:
+                parts = {t.range for t in op.inputs if t is not None and t.dtype == "float32"}
+                if len(parts) == 1:
+                    op.output.range = parts.pop()
 
     def _share_applications(self) -> None:
         """A layer that is applied several times, as in the steps of an RNN, has one grid before it and one behind it:
@@ -168,8 +177,10 @@ class _Quantizer:
         data, weights = self._integer(op.input(data_index(op))), op.input(1)
         bias = 3 if op.kind == "TRANSPOSE_CONV" else 2
         assert data.grid is not None
-        axis = WEIGHTED[op.kind] if self.per_channel(op) else None
         bits = 4 if self.bits(op) == 4 and op.kind != "TRANSPOSE_CONV" else 8
+        axis = WEIGHTED[op.kind] if self.per_channel(op) else None
+        if op.kind == "FULLY_CONNECTED" and axis is not None:
+            axis = dense_axis(weights, bits)
         key = (weights, f"{op.kind} {bits} {axis}")
         if key not in self.constants:
             self.constants[key] = quantized(weights, bits, axis)

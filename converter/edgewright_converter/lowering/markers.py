@@ -16,6 +16,7 @@ operator that it passes through untouched, numbered by a constant, and taken out
 from typing import Any
 
 from ..errors import ConversionError
+from ..fakequant.points import ROUNDED_TWICE
 from .graph import Graph
 
 Range = tuple[float, float]
@@ -25,7 +26,7 @@ _FIRST = 2  # where Zeta is defined, should anything evaluate it
 
 
 def mark_ranges(graph: Any) -> list[Range]:
-    """Replace the FakeQuant nodes of a GraphDef by markers; returns the range of each.
+    """Replace the FakeQuant nodes of a GraphDef by markers; returns the range of each. Those of constants are dropped.
 
     Raises ConversionError for a range that is not constant, and for other than 8 bits.
     """
@@ -35,6 +36,12 @@ def mark_ranges(graph: Any) -> list[Range]:
     nodes = {node.name: node for node in graph.node}
     ranges: list[Range] = []
     for node in [node for node in graph.node if node.op == "FakeQuantWithMinMaxVars"]:
+        if not _varies(nodes, node.input[0]):  # a constant has a grid of its own
+            node.op = "Identity"
+            del node.input[1:]
+            node.attr.clear()
+            node.attr["T"].type = tf.float32.as_datatype_enum
+            continue
         ends = [_constant(nodes, name) for name in node.input[1:3]]
         if None in ends or node.attr["num_bits"].i not in (0, 8):
             raise ConversionError(
@@ -44,14 +51,13 @@ def mark_ranges(graph: Any) -> list[Range]:
         number = graph.node.add(op="Const", name=f"{node.name}/range")
         number.attr["dtype"].type = tf.float32.as_datatype_enum
         number.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(np.float32(_FIRST + len(ranges))))
-        source, waits = node.input[0], [name for name in node.input if name.startswith("^")]
+        source = _as_computed(nodes, node.input[0])
+        waits = [name for name in node.input if name.startswith("^")]
         del node.input[:]
         node.input.extend([source, number.name, *waits])
         node.attr.clear()
         node.attr["T"].type = tf.float32.as_datatype_enum
-        node.op = _MARKER if _varies(nodes, source) else "Identity"
-        if node.op == "Identity":
-            del node.input[1]
+        node.op = _MARKER
         ranges.append((float(ends[0]), float(ends[1])))  # type: ignore[arg-type]
     return ranges
 
@@ -77,8 +83,14 @@ def _constant(nodes: dict[str, Any], name: str) -> float | None:
     return None if node is None or node.op != "Const" else float(tf.make_ndarray(node.attr["value"].tensor))
 
 
+def _as_computed(nodes: dict[str, Any], name: str) -> str:
+    """The number itself, without what was added to it to round as a kernel does."""
+    node = nodes[name.split(":")[0]]
+    return str(node.input[0]) if node.op == "AddV2" and ROUNDED_TWICE in node.name else name
+
+
 def _varies(nodes: dict[str, Any], name: str) -> bool:
-    """Whether a value depends on the model's inputs; what does not is folded, and the marker with it."""
+    """Whether a value depends on the model's inputs; what does not is folded."""
     seen, stack = set(), [name]
     while stack:
         node = nodes.get(stack.pop().split(":")[0].lstrip("^"))

@@ -257,13 +257,22 @@ def split_before_steps(graph: Graph) -> None:
 
 def merge_dense(graph: Graph) -> None:
     groups: dict[Any, list[Op]] = defaultdict(list)
+    users = graph.users()
     for op in graph.ops:
         if _dense(op) and op.output not in graph.outputs:
-            key = (op.inputs[0], _activation(op), op.options.keepNumDims, op.output.range, op.choice)
-            groups[key].append(op)
+            # Of other ranges than their sum has, each would be rounded twice.
+            settled = _settled_range(op.output, users)
+            groups[op.inputs[0], _activation(op), op.options.keepNumDims, settled, op.choice].append(op)
     for group in groups.values():
         if len(group) > 1:
             _merge(graph, group)
+
+
+def _settled_range(tensor: Tensor, users: dict[Tensor, list[Op]]) -> tuple[float, float] | None:
+    """That of a tensor or of what it becomes by being moved."""
+    while tensor.range is None and len(users[tensor]) == 1 and users[tensor][0].kind in _SHARED_STEPS:
+        tensor = users[tensor][0].output
+    return tensor.range
 
 
 def _merge(graph: Graph, group: list[Op]) -> None:

@@ -32,8 +32,8 @@ def _version(op: Op) -> int:
         return {"int8": 2, "int16": 3, "float16": 3, "int4": 6}.get(first, 1)
     if op.kind == "QUANTIZE":
         return 2 if output == "int16" else 1
-    if op.kind == "EMBEDDING_LOOKUP":
-        return 4 if inputs[1] in ("int8", "int4") else 1
+    if op.kind == "GATHER" and first == "int4":
+        return 7
     return _INT8.get(op.kind, 2) if "int8" in (first, output) else 1
 
 

@@ -7,6 +7,7 @@ training has put them there, come out as the same integers.
 
 import numpy as np
 
+from ..fakequant.grids import one_scale
 from .graph import Array, Grid, Tensor
 
 _ON_GRID = 1e-3  # of a step: float32 rounds by less, and no untrained tensor lies that close everywhere
@@ -44,8 +45,20 @@ def quantized(tensor: Tensor, bits: int, axis: int | None) -> Tensor:
     )
 
 
+def dense_axis(weights: Tensor, bits: int) -> int | None:
+    """Along which axis a dense layer's weights, (out, in), have scales: 0, or None for one scale. What a training has
+    settled counts; else their number does."""
+    assert weights.data is not None
+    if lies_on(weights.data, symmetric_scale(weights.data, bits, None)):
+        return None
+    rows, columns = weights.data.shape
+    if not one_scale(rows, columns, bits):
+        return 0
+    return 0 if lies_on(weights.data, symmetric_scale(weights.data, bits, 0)[:, None]) else None
+
+
 def lies_on(values: Array, scale: Array) -> bool:
-    steps = values.astype(np.float64) / float(scale[0])
+    steps = values.astype(np.float64) / scale.astype(np.float64)
     return bool(np.abs(steps - np.rint(steps)).max(initial=0) < _ON_GRID)
 
 

@@ -55,6 +55,13 @@ def weights(flatbuffer: Flatbuffer, operator: str) -> list[str]:
     return [graph.tensors[node.inputs[1]].dtype for node in graph.nodes if node.operator == operator]
 
 
+def tables(flatbuffer: Flatbuffer) -> list[str]:
+    """The dtypes of what is gathered from, but for scales."""
+    graph = flatbuffer.subgraphs[0]
+    gathered = [graph.tensors[node.inputs[0]] for node in graph.nodes if node.operator == "GATHER"]
+    return [table.dtype for table in gathered if table.shape[1:] != (1,)]
+
+
 def test_int8_of_a_transformer_has_no_float_operator_and_no_select(transformer: Any) -> None:
     finished = go(transformer, "int8")
     assert finished.outcomes[0].skipped == ()
@@ -97,14 +104,14 @@ def test_where_a_processor_has_no_quick_integers_they_are_stored(
 
 def test_four_bits_for_dense_layers_and_embedding(transformer: Any) -> None:
     flatbuffer = read(go(transformer, "int4").model)
-    assert weights(flatbuffer, "EMBEDDING_LOOKUP") == ["int4"]
+    assert tables(flatbuffer) == ["int4"]
     assert "int4" in weights(flatbuffer, "FULLY_CONNECTED")
 
 
 def test_single_layers_have_their_own_kind(transformer: Any) -> None:
     mixed = go(transformer, "int8", embedding="int4", attention="float32")
     flatbuffer = read(mixed.model)
-    assert weights(flatbuffer, "EMBEDDING_LOOKUP") == ["int4"]
+    assert tables(flatbuffer) == ["int4"]
     assert Counter(weights(flatbuffer, "FULLY_CONNECTED")) == {"float32": 2, "int8": 3}
     assert [e.what for e in mixed.outcomes[0].skipped if "attention" in e.what]
     assert mixed.outcomes[0].options["layers"] == {"embedding": "int4", "attention": "float32"}

@@ -16,11 +16,19 @@ from edgewright_converter.lowering.fileformat import pack_int4, read_model, writ
 from edgewright_converter.lowering.graph import Graph, Grid, Model, Op, Tensor
 from edgewright_converter.lowering.integers import quantize_graph
 from edgewright_converter.lowering.masks import saturate_masks
+from edgewright_converter.lowering.ops import options
 from edgewright_converter.lowering.products import unfold_products
 from edgewright_converter.lowering.ranges import activation_grid, measure
 from edgewright_converter.lowering.rewrite import rewrite
 from edgewright_converter.lowering.versions import set_versions
-from edgewright_converter.lowering.weights import LIMITS, quantized, restored, symmetric_scale, to_integers
+from edgewright_converter.lowering.weights import (
+    LIMITS,
+    dense_axis,
+    quantized,
+    restored,
+    symmetric_scale,
+    to_integers,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -148,8 +156,8 @@ def test_one_dense_layer_for_query_key_and_value() -> None:
 def test_what_differs_in_range_or_choice_is_not_merged(difference: str) -> None:
     model = attention()
     for number, op in enumerate(op for op in model.main.ops if op.kind == "FULLY_CONNECTED"):
-        if difference == "range":
-            op.output.range = (-number - 1.0, 1.0)
+        if difference == "range":  # settled for what it becomes
+            model.main.users()[op.output][0].output.range = (-number - 1.0, 1.0)
         else:
             op.choice = ("float32", "int8", "int4")[number]
     samples = draw(model)
@@ -395,6 +403,45 @@ def test_scales_per_channel_only_where_the_runtime_reads_them(
     assert isinstance(grid, Grid)
     assert (len(grid.scale), dense.version) == (scales, version)
     same(before, run(model, samples), atol=0.3)
+
+
+@pytest.mark.parametrize(("rows", "columns", "scales"), [(600, 64, 1), (600, 200, 600), (64, 64, 64)])
+def test_many_narrow_outputs_have_one_scale_unless_trained_with_more(rows: int, columns: int, scales: int) -> None:
+    weights = normal(rows, columns)
+    assert dense_axis(Tensor.constant("w", weights), 8) == (None if scales == 1 else 0)
+    assert dense_axis(Tensor.constant("w", weights), 4) == 0
+    trained = quantized(Tensor.constant("w", weights), 8, 0)
+    assert dense_axis(Tensor.constant("w", restored(trained)), 8) == 0
+    whole = quantized(Tensor.constant("w", weights), 8, None)
+    assert dense_axis(Tensor.constant("w", restored(whole)), 8) is None
+
+
+@pytest.mark.parametrize(("columns", "dtype"), [(32, "int4"), (33, "int8")])
+@pytest.mark.parametrize("trained", [False, True])
+def test_rows_of_four_bits_share_no_byte_and_have_no_zero_points(columns: int, dtype: str, trained: bool) -> None:
+    table = normal(200, columns)
+    if trained:
+        table = restored(quantized(Tensor.constant("t", table), 4, None))
+    ids, rows = Tensor("ids", (1, 9), "int32"), Tensor("rows", (1, 9, columns), "float32")
+    gather = Op("GATHER", [Tensor.constant("t", table), ids], [rows], options("Gather", axis=0, batchDims=0), 2)
+    model = Model([Graph([gather], [ids], [rows])], ("ids",), ("rows",))
+    quantize_weights(model.main, lambda op: 4, (2, 21))
+    set_versions(model.main)
+    assert model.main.ops[0].input(0).dtype == dtype
+    x = np.arange(9, dtype=np.int32)[None] * 20
+    same([[table[x]]], run(model, [{"ids": x}]), atol=1e-6 if trained and dtype == "int4" else 0.3)
+    values = 200 * columns // 2 if dtype == "int4" else 200 * columns
+    assert len(write_model(model)) < values + (0 if trained or dtype == "int8" else 800) + 1000
+
+
+def test_parts_with_one_settled_range_are_joined_on_it() -> None:
+    net = Net((1, 8))
+    parts = [net.dense(net.inputs[0], normal(8, 8), normal(8)) for _ in range(2)]
+    for part in parts:
+        part.range = (-3.0, 5.0)
+    model = net.model(net.add("CONCATENATION", parts, (1, 16), options("Concatenation", axis=1)))
+    quantize_graph(model.main, measure(model, draw(model)), lambda op: True, lambda op: 8, lambda op: True)
+    assert kinds(model) == {"QUANTIZE": 1, "FULLY_CONNECTED": 2, "CONCATENATION": 1, "DEQUANTIZE": 1}
 
 
 def test_large_constants_are_stored_in_integers_and_gathered_as_such() -> None:

@@ -1,6 +1,7 @@
 """Has the engine a kernel for each operator, in its version and with its types?"""
 
 from collections.abc import Iterator
+from math import prod
 
 from ..flatbuffer import Flatbuffer, Node, Subgraph
 from ..kernels import highest_version, takes, types_taken
@@ -20,6 +21,7 @@ def operators(flatbuffer: Flatbuffer, raw: RawModel, target: Target) -> Iterator
     refused: dict[tuple[str, str], list[str]] = {}
     sparse: dict[str, list[str]] = {}
     narrow: list[str] = []
+    unbiased: list[str] = []
     for number, graph in enumerate(flatbuffer.subgraphs):
         for node in graph.nodes:
             inputs, outputs = _types(node.inputs, graph), _types(node.outputs, graph)
@@ -28,6 +30,8 @@ def operators(flatbuffer: Flatbuffer, raw: RawModel, target: Target) -> Iterator
                 refused.setdefault((node.operator, signature), []).append(layer(node, graph))
             elif target.engine == "tflite" and _narrow_per_channel(node, graph):
                 narrow.append(layer(node, graph))
+            elif target.engine == "tflite" and target.machine == "aarch64" and _crashes_without_bias(node, graph):
+                unbiased.append(layer(node, graph))
             if _sparse(node, number, raw):
                 sparse.setdefault(node.operator, []).append(layer(node, graph))
     for (operator, signature), layers in refused.items():
@@ -36,6 +40,10 @@ def operators(flatbuffer: Flatbuffer, raw: RawModel, target: Target) -> Iterator
         problem = f"its 4-bit weights have a scale for each channel; {target.engine} takes such with float inputs only"
         remedy = _newer_engine("FULLY_CONNECTED", 1, target) or _OTHER_RECIPE
         yield Finding(ERROR, "type", f"FULLY_CONNECTED in {places(narrow)}", problem, remedy)
+    if unbiased:
+        problem = "its weights have a scale for each channel and it has no bias: tflite-runtime 2.14 crashes on that"
+        remedy = _newer_engine("FULLY_CONNECTED", 1, target) or _OTHER_RECIPE
+        yield Finding(ERROR, "crash", f"FULLY_CONNECTED in {places(unbiased)}", problem, remedy)
     for operator, layers in sparse.items():
         yield Finding(
             ERROR,
@@ -134,6 +142,17 @@ def _narrow_per_channel(node: Node, graph: Subgraph) -> bool:
         return False
     inputs, weights = (graph.tensors[index] for index in node.inputs[:2])
     return inputs.dtype != "float32" and weights.dtype == "int4" and len(weights.scales) > 1
+
+
+def _crashes_without_bias(node: Node, graph: Subgraph) -> bool:
+    """A dense layer of integers on several rows: seen on an emulated Cortex-A72, where each of the four conditions
+    alone is harmless."""
+    if node.operator != "FULLY_CONNECTED" or len(node.inputs) < 2 or min(node.inputs[:2]) < 0:
+        return False
+    inputs, weights = (graph.tensors[index] for index in node.inputs[:2])
+    several = prod(graph.tensors[node.outputs[0]].shape[:-1]) > 1
+    lone = len(node.inputs) < 3 or node.inputs[2] < 0
+    return inputs.dtype == "int8" and several and lone and len(weights.scales) > 1
 
 
 def _sparse(node: Node, number: int, raw: RawModel) -> bool:

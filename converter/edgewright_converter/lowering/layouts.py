@@ -23,6 +23,7 @@ from math import prod
 from ..outcome import Skipped
 from ..passes.quantize import Quantize
 from ..targets import HYBRID_IN_DELEGATE, Target, has_quick_integers, version_key
+from .dense import give_biases, unfold_products
 from .dynamic import quantize_weights
 from .graph import Array, Graph, Model, Op, copied
 from .integers import quantize_graph, supported
@@ -30,7 +31,6 @@ from .kernels import MOVES, WEIGHTED, kinds
 from .layers import Layers
 from .markers import Range, take_ranges
 from .masks import saturate_masks
-from .products import unfold_products
 from .ranges import Ranges, measure
 from .recurrent import fuse_lstms
 from .report import NO_TABLE, SAMPLES, Table, make_table
@@ -164,8 +164,10 @@ class _Form:
                 per_channel=lambda op: op.kind != "FULLY_CONNECTED" or not self.target.edgetpu,
                 int8_ends=whole and self.border == "int8",
             )
-            if not self.target.edgetpu:
+            if self.target.engine == "litert":
                 unfold_products(model.main)
+            else:
+                give_biases(model.main)
         for graph in model.graphs:
             quantize_weights(graph, bits, self.runtime, lambda op: weights_alone or self.stores(op))
             graph.prune()

@@ -82,6 +82,19 @@ def test_four_bits_with_a_scale_for_each_channel_are_not_for_2_14(scales: int, r
     assert [finding.check for finding in errors(model, "rpi4-tflite")] == ([] if runs else ["type"])
 
 
+@pytest.mark.parametrize(("scales", "rows", "said"), [(3, 2, ["crash"]), (1, 2, []), (3, 1, [])])
+def test_what_crashes_2_14_on_aarch64_is_an_error_there(scales: int, rows: int, said: list[str]) -> None:
+    graph = Graph()
+    x, y = (graph.tensor(name, (rows, 3), "int8", scale=1.0) for name in ("x", "y"))
+    weights = graph.tensor("weights", (3, 3), "int8", np.ones((3, 3), np.int8), scale=1.0)
+    quantization = graph.raw().tensors[weights].quantization
+    quantization.scale, quantization.zeroPoint = [1.0] * scales, [0] * scales
+    graph.operator("FULLY_CONNECTED", 6, [x, weights], y, "FullyConnectedOptions")
+    model = graph.build({"x": x}, {"y": y})
+    assert [finding.check for finding in errors(model, "rpi4-tflite")] == said
+    assert errors(model, "rpi4") == errors(model, "generic-x86-64-tflite") == []
+
+
 def test_versions_are_judged_by_the_engine() -> None:
     assert errors(tiny_model(dense_version=12), "rpi4") == []
     (finding,) = errors(tiny_model(dense_version=12), "rpi4-bullseye")

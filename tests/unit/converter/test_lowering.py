@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgewright_converter.flatbuffer import read
+from edgewright_converter.lowering.dense import give_biases, unfold_products
 from edgewright_converter.lowering.dynamic import quantize_weights
 from edgewright_converter.lowering.fileformat import pack_int4, read_model, write_model
 from edgewright_converter.lowering.graph import Graph, Grid, Model, Op, Tensor
 from edgewright_converter.lowering.integers import quantize_graph
 from edgewright_converter.lowering.masks import saturate_masks
 from edgewright_converter.lowering.ops import options
-from edgewright_converter.lowering.products import unfold_products
 from edgewright_converter.lowering.ranges import activation_grid, measure
 from edgewright_converter.lowering.rewrite import rewrite
 from edgewright_converter.lowering.versions import set_versions
@@ -303,6 +303,21 @@ def test_small_constant_and_float_products_stay() -> None:
     for model in (small, floats):
         unfold_products(model.main)
         assert kinds(model)["BATCH_MATMUL"] == 1
+
+
+def test_scales_by_channel_come_with_a_bias_for_the_old_runtime() -> None:
+    net = Net((1, 6, 8))
+    model = net.model(net.dense(net.inputs[0], normal(8, 8)))
+    samples = draw(model)
+    quantize_graph(model.main, measure(model, samples), lambda op: True, lambda op: 8, lambda op: True)
+    set_versions(model.main)
+    before = run(model, samples)
+    give_biases(model.main)
+    set_versions(model.main)
+    (dense,) = (op for op in model.main.ops if op.kind == "FULLY_CONNECTED")
+    assert len(dense.input(1).grid.scale) == 8  # type: ignore[union-attr]
+    assert (dense.input(2).dtype, dense.constant(2).tolist()) == ("int32", [0] * 8)
+    same(before, run(model, samples))
 
 
 @pytest.mark.parametrize("make", [attention, steps])

@@ -1,13 +1,18 @@
-"""Products of two activations in int8: each matrix of a BATCH_MATMUL becomes a FULLY_CONNECTED.
+"""Dense layers in int8 as an engine wants them.
 
-No delegate has an int8 BATCH_MATMUL, and ai-edge-litert's own kernel of it takes four times as long on x86-64 as that
-of FULLY_CONNECTED, which may round a number halfway between two steps to the other one (docs/quantization.md). The Edge
-TPU's compiler wants a dense layer's weights constant, so for it the operator stays.
+Products    of two activations: each matrix of a BATCH_MATMUL becomes a FULLY_CONNECTED. No delegate has an int8
+            BATCH_MATMUL, and ai-edge-litert's own kernel of it takes four times as long on x86-64 as that of
+            FULLY_CONNECTED, which may round a number halfway between two steps to the other one. The Edge TPU's
+            compiler wants a dense layer's weights constant, so for it the operator stays.
+Biases      tflite-runtime 2.14 crashes on aarch64 at a FULLY_CONNECTED on several rows whose weights have a scale for
+            each channel, if it has no bias: so it gets one of zeros.
 """
 
 from math import prod
 
-from .graph import Graph, Op, Tensor
+import numpy as np
+
+from .graph import Graph, Grid, Op, Tensor
 from .ops import options, reshape, split, transpose
 
 WORTH = 4096  # multiply-adds of one matrix, from which on the other kernel makes up for the operators around it
@@ -59,3 +64,15 @@ def _matrices(tensor: Tensor, count: int, made: list[Op]) -> list[Tensor]:
     parts = [Tensor(f"{flat.name}/{n}", (rows, columns), "int8", grid=tensor.grid) for n in range(count)]
     made.append(split(flat, 0, parts))
     return parts
+
+
+def give_biases(graph: Graph) -> None:
+    """Change a graph of integers in place: zeros where scales by channel come without a bias."""
+    for op in graph.ops:
+        grid = op.input(1).grid if op.kind == "FULLY_CONNECTED" and op.input(0).dtype == "int8" else None
+        data = op.input(0).grid
+        if grid is None or data is None or len(grid.scale) == 1 or op.data(2) is not None:
+            continue
+        scale = Grid.single(float(grid.scale[0]) * float(data.scale[0]))
+        zeros = np.zeros(op.output.shape[-1], np.int32)
+        op.inputs[2:] = [Tensor.constant(f"{op.output.name}/bias", zeros, "int32", scale)]

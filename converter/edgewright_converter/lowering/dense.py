@@ -4,8 +4,8 @@ Products    of two activations: each matrix of a BATCH_MATMUL becomes a FULLY_CO
             BATCH_MATMUL, and ai-edge-litert's own kernel of it takes four times as long on x86-64 as that of
             FULLY_CONNECTED, which may round a number halfway between two steps to the other one. The Edge TPU's
             compiler wants a dense layer's weights constant, so for it the operator stays.
-Biases      tflite-runtime 2.14 crashes on aarch64 at a FULLY_CONNECTED on several rows whose weights have a scale for
-            each channel, if it has no bias: so it gets one of zeros.
+Biases      tflite-runtime 2.14 crashes on aarch64 at a FULLY_CONNECTED whose weights have a scale for each channel, if
+            it has no bias: so it gets one of zeros.
 """
 
 from math import prod

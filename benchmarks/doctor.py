@@ -2,7 +2,10 @@
 that it expects against what the runtime takes, and what it costs a flash.
 
     make .venv/.installed .venv-tflite/.installed
-    .venv/bin/python benchmarks/doctor.py [--models functional lstm] [--keep FOLDER]
+    .venv/bin/python benchmarks/doctor.py [--models functional lstm] [--keep FOLDER] [--device NAME]
+
+--device: the verdicts alone, on a device that is set up, with the engine that it was set up with; such as an emulated
+arm64 board (`edgewright device emulate box; edgewright device setup box --engine tflite`).
 """
 
 import argparse
@@ -34,14 +37,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="*", help="of the zoo; all by default")
     parser.add_argument("--keep", type=Path, help="keep the flatbuffers there, and take those that are there already")
+    parser.add_argument("--device", metavar="NAME")
     arguments = parser.parse_args()
     with TemporaryDirectory() as temporary:
         folder = arguments.keep or Path(temporary)
         folder.mkdir(exist_ok=True)
         convert_zoo(folder, arguments.models)
-        verdicts(folder)
-    memory()
-    cost()
+        verdicts(folder, on_device(arguments.device, folder) if arguments.device else here(folder))
+    if not arguments.device:
+        memory()
+        cost()
 
 
 def convert_zoo(folder: Path, models: list[str] | None) -> None:
@@ -66,28 +71,53 @@ def convert_zoo(folder: Path, models: list[str] | None) -> None:
                     print(f"not converted: {path.stem}: {error}")
 
 
-def verdicts(folder: Path) -> None:
+def here(folder: Path) -> dict[str, bytes]:
+    """What the engines do on this machine, by target."""
+    return {
+        TARGETS[engine]: subprocess.run([python, TRUTH, engine, folder], capture_output=True, check=True).stdout
+        for engine, python in PYTHONS.items()
+    }
+
+
+def on_device(name: str, folder: Path) -> dict[str, bytes]:
+    """What the device's engine does, by the generic target that is like the device."""
+    from edgewright.probe import probe
+    from edgewright.remote import connect
+
+    with connect(name) as remote:
+        found = probe(remote)
+        (engine,) = found.engines or {"none": ""}
+        place = remote.home / "doctor"
+        for path in (TRUTH, *folder.glob("*.tflite")):
+            remote.transport.put(path, place / path.name)
+        argv = [remote.python, str(place / TRUTH.name), engine, str(place)]
+        done = remote.transport.run(argv, timeout_s=1800)
+        remote.transport.run(["rm", "-r", str(place)], timeout_s=60)
+    machine = {"aarch64": "arm64", "x86_64": "x86-64"}[found.machine or ""]
+    return {f"generic-{machine}" + ("" if engine == "litert" else "-tflite"): done.stdout}
+
+
+def verdicts(folder: Path, said_by: dict[str, bytes]) -> None:
     """The table: for each recipe and target, models that run of all, by the doctor and by the engine."""
-    print(f"\n{'conversion':<30}" + "".join(f"{engine:>22}" for engine in PYTHONS))
+    print(f"\n{'conversion':<30}" + "".join(f"{target:>24}" for target in said_by))
     agreed = total = 0
     rows: dict[str, list[str]] = {}
-    for engine, python in PYTHONS.items():
-        done = subprocess.run([python, TRUTH, engine, folder], capture_output=True, check=True)
-        truth = {name: entry["said"] == "ok" for name, entry in json.loads(done.stdout).items()}
+    for target, document in said_by.items():
+        truth = {name: entry["said"] == "ok" for name, entry in json.loads(document).items()}
         counts: dict[str, Counter[str]] = {}
         for name, runs in truth.items():
-            findings = examine((folder / f"{name}.tflite").read_bytes(), get_target(TARGETS[engine]))
+            findings = examine((folder / f"{name}.tflite").read_bytes(), get_target(target))
             said = not any(finding.severity == ERROR for finding in findings)
             agreed, total = agreed + (said == runs), total + 1
             group = counts.setdefault(name.partition(".")[2], Counter())
             group.update(all=1, doctor=said, engine=runs, agreed=said == runs)
             if said != runs:
-                print(f"  {engine}: {name}: the doctor says {said}, the engine {runs}")
+                print(f"  {target}: {name}: the doctor says {said}, the engine {runs}")
         for group, count in counts.items():
             cell = f"{count['doctor']}/{count['engine']} of {count['all']}, {count['agreed'] / count['all']:.0%}"
             rows.setdefault(group, []).append(cell)
     for group, cells in sorted(rows.items()):
-        print(f"{group:<30}" + "".join(f"{cell:>22}" for cell in cells))
+        print(f"{group:<30}" + "".join(f"{cell:>24}" for cell in cells))
     print(f"run by the doctor/by the engine of all, agreeing; in all {agreed} of {total} agree ({agreed / total:.1%})")
 
 

@@ -152,6 +152,19 @@ class Graph:
             seen.update(op.outputs)
         self.ops = kept
 
+    def share_constants(self) -> None:
+        """Let constants of the same numbers on the same grid be one tensor."""
+        known: dict[tuple[Any, ...], Tensor] = {}
+
+        def shared(tensor: Tensor) -> Tensor:
+            if tensor.data is None or tensor.variable or tensor in self.outputs:
+                return tensor
+            grid = tensor.grid and (tensor.grid.scale.tobytes(), tensor.grid.zero.tobytes(), tensor.grid.axis)
+            return known.setdefault((tensor.dtype, tensor.shape, tensor.data.tobytes(), grid), tensor)
+
+        for op in self.ops:
+            op.inputs = [None if t is None else shared(t) for t in op.inputs]
+
     def tensors(self) -> Iterator[Tensor]:
         """Each tensor once: the graph's inputs first, then in the order of the operations."""
         used = (t for op in self.ops for t in (*op.inputs, *op.outputs, *op.intermediates))

@@ -7,6 +7,7 @@ operator, so none is written that the next one takes back.
 
 from collections import defaultdict
 from collections.abc import Callable
+from math import prod
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from .recurrent import KIND, cell_of, in_integers
 from .weights import dense_axis, quantized
 
 _INT32 = 2**31 - 1
+_ALIKE = 0.75  # of a range that others have, too: what is narrower would lose more than a bit
 
 
 def supported(op: Op) -> bool:
@@ -96,19 +98,44 @@ class _Quantizer:
 
     def _share_applications(self) -> None:
         """A layer that is applied several times, as in the steps of an RNN, has one grid before it and one behind it:
-        one bias and one set of scales then does for all."""
+        one bias and one set of scales then does for all. So does what the steps compute from it, alike in each."""
         groups: dict[Tensor, list[Op]] = defaultdict(list)
         for op in self.graph.ops:
             if op in self.chosen and op.kind in WEIGHTED:
                 groups[op.input(1)].append(op)
-        inputs = set(self.graph.inputs)
+        users = self.graph.users()
         for group in groups.values():
-            for tensors in ([op.input(data_index(op)) for op in group], [op.output for op in group]):
-                own = [t for t in tensors if t.range is None and t in self.ranges and t not in inputs]
-                if len(own) > 1:
-                    low, high = zip(*(self.ranges[t] for t in own), strict=True)
-                    for tensor in own:
-                        self.ranges[tensor] = (min(low), max(high))
+            self._share_range([op.input(data_index(op)) for op in group])
+            self._share_range([op.output for op in group])
+            if len(group) > 1 and all(prod(op.output.shape[:-1]) == 1 for op in group):
+                self._share_followers([op.output for op in group], users)
+
+    def _share_followers(self, tensors: list[Tensor], users: dict[Tensor, list[Op]]) -> None:
+        """tensors: the same one of each step. What all steps make of it in the same way has one range, too."""
+        stack, seen = [tensors], set(tensors)
+        while stack:
+            readers = [sorted(users[tensor], key=lambda op: op.kind) for tensor in stack.pop()]
+            if len({tuple(op.kind for op in ops) for ops in readers}) > 1:
+                continue
+            for ops in zip(*readers, strict=True):
+                alike = len(set(ops)) == len(ops) and len({len(op.outputs) for op in ops}) == 1
+                if alike and self.chosen.issuperset(ops):
+                    for outputs in zip(*(op.outputs for op in ops), strict=True):
+                        if seen.isdisjoint(outputs):
+                            self._share_range(list(outputs), _ALIKE)
+                            stack.append(list(outputs))
+                            seen.update(outputs)
+
+    def _share_range(self, tensors: list[Tensor], least: float = 0.0) -> None:
+        """One range for all, but for those that lie in less than the fraction ``least`` of it."""
+        inputs = set(self.graph.inputs)
+        own = [t for t in tensors if t.range is None and t in self.ranges and t not in inputs]
+        if len(own) > 1:
+            lows, highs = zip(*(self.ranges[t] for t in own), strict=True)
+            low, high = min(lows), max(highs)
+            for tensor, a, b in zip(own, lows, highs, strict=True):
+                if b - a >= least * (high - low):
+                    self.ranges[tensor] = (low, high)
 
     def _share_moves(self) -> None:
         """From a result back to what is only moved or joined into it, so that it need not be rescaled there."""

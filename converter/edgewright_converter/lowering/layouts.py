@@ -171,6 +171,7 @@ class _Form:
         for graph in model.graphs:
             quantize_weights(graph, bits, self.runtime, lambda op: weights_alone or self.stores(op))
             graph.prune()
+            graph.share_constants()
             set_versions(graph)
 
 

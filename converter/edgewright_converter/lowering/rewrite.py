@@ -16,6 +16,7 @@ import numpy as np
 
 from .graph import Graph, Op, Tensor
 from .ops import options, reshape, split, transpose
+from .slices import split_slices
 
 _SHARED_STEPS = ("RESHAPE", "TRANSPOSE")
 
@@ -23,6 +24,7 @@ _SHARED_STEPS = ("RESHAPE", "TRANSPOSE")
 def rewrite(graph: Graph) -> None:
     """Change a float graph in place."""
     fold_leading_ones(graph)
+    split_slices(graph)
     fold_biases(graph)
     fold_affine(graph)
     absorb_transposes(graph)

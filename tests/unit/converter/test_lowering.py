@@ -1,5 +1,6 @@
 """The lowering's parts on small graphs that are built here, run in a real engine. No TensorFlow."""
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -447,6 +448,52 @@ def test_rows_of_four_bits_share_no_byte_and_have_no_zero_points(columns: int, d
     same([[table[x]]], run(model, [{"ids": x}]), atol=1e-6 if trained and dtype == "int4" else 0.3)
     values = 200 * columns // 2 if dtype == "int4" else 200 * columns
     assert len(write_model(model)) < values + (0 if trained or dtype == "int8" else 800) + 1000
+
+
+@pytest.mark.parametrize(("widths", "kinds_after"), [((4, 4, 4), {"SPLIT": 1}), ((4, 8), {"STRIDED_SLICE": 2})])
+def test_slices_that_share_a_tensor_out_are_one_split(widths: tuple[int, ...], kinds_after: dict[str, int]) -> None:
+    net = Net((1, 12))
+    bounds = np.cumsum((0, *widths))
+    parts = []
+    for begin, end in reversed(list(itertools.pairwise(bounds))):
+        inner = [np.array(v, np.int32) for v in ((0, begin), (0, end), (1, 1))]
+        masks = options("StridedSlice", beginMask=1, endMask=1)
+        parts.append(net.add("STRIDED_SLICE", [net.inputs[0], *inner], (1, int(end - begin)), masks))
+    model = net.model(*parts)
+    samples = draw(model)
+    before = run(model, samples)
+    rewrite(model.main)
+    assert kinds(model) == kinds_after
+    same(before, run(model, samples), atol=0)
+
+
+def test_steps_have_one_grid_where_their_ranges_are_alike() -> None:
+    """Three applications of one layer; what is made of the second lies in a hundredth of the others' range."""
+    net = Net((1, 8), (1, 8), (1, 8))
+    weights, bias = Tensor.constant("w", normal(8, 8)), Tensor.constant("b", normal(8))
+    ends = [
+        net.add("ELU", [net.times(net.dense(x, weights, bias), np.float32(factor))], (1, 8))
+        for x, factor in zip(net.inputs, (1.0, 0.01, 1.1), strict=True)
+    ]
+    model = net.model(*ends)
+    ranges = measure(model, draw(model, 30))
+    quantize_graph(model.main, ranges, lambda op: True, lambda op: 8, lambda op: True)
+    grids = {kind: [op.output.grid for op in model.main.ops if op.kind == kind] for kind in kinds(model)}
+    for kind in ("MUL", "ELU"):
+        first, second, third = grids[kind]
+        assert first is not None
+        assert first.same(third)
+        assert not first.same(second)
+
+
+def test_constants_are_one_tensor_only_with_the_same_numbers_and_grid() -> None:
+    numbers, grids = np.array([1, 2], np.int8), (Grid.single(0.5), Grid.single(0.5), Grid.single(0.25))
+    constants = [Tensor.constant("c", numbers.copy(), grid=grid) for grid in grids]
+    constants.append(Tensor.constant("c", numbers.reshape(2, 1), grid=grids[0]))
+    ends = [Tensor("y", (2,), "int8") for _ in constants]
+    graph = Graph([Op("ADD", [c, c], [end]) for c, end in zip(constants, ends, strict=True)], [], ends)
+    graph.share_constants()
+    assert [op.input(1) for op in graph.ops] == [constants[0], constants[0], *constants[2:]]
 
 
 def test_parts_with_one_settled_range_are_joined_on_it() -> None:

@@ -64,19 +64,19 @@ TASKS = {
                 name,
                 Settings(
                     model="lstm-lm",
-                    width=128,
-                    tokenizer="characters",
-                    vocabulary=160,
-                    length=96,
+                    width=184,
+                    options={"embedding": 64},
+                    tokenizer="bpe",
+                    vocabulary=500,
+                    length=48,
                     batch=64,
                     epochs=epochs,
                 ),
-                recipe="dynamic-int8",
                 kind="generate",
                 bytes_limit=LANGUAGE_MODEL_BYTES,
                 splits={"test": 0.05, "validation": 0.02},
             )
-            for name, epochs in (("oromo", 4), ("english", 2))
+            for name, epochs in (("oromo", 24), ("english", 9))
         ),
         Task(
             "en-es",

@@ -23,7 +23,8 @@ class Course:
     """heads: name → class names, {} where the model answers with tokens. outputs: name → size, as ``build`` takes them.
 
     samples: of an epoch without augmentation. held_out: validation samples, the same all epochs, or None. loss: as
-    keras.Model.compile takes it. judge: the trained model → metrics as JSON takes them, {} without test texts.
+    keras.Model.compile takes it; saved_loss: with which the model is saved, where that is another. judge: the trained
+    model → metrics as JSON takes them, {} without test texts.
     files: suffix → content of what belongs beside the model. arrays: what `convert --data` takes. sizes: a sentence.
     vocabulary, length: of the model's input; options: of the model, by what the data demands.
     is_pretraining: whether the course is to learn from bare text itself.
@@ -43,6 +44,7 @@ class Course:
     sizes: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     is_pretraining: bool = False
+    saved_loss: Callable[[], Any] | None = None
 
 
 def judging(splits: Splits, judged: Callable[[Any, Corpus], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:

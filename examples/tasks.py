@@ -65,18 +65,19 @@ TASKS = {
                 Settings(
                     model="lstm-lm",
                     width=184,
-                    options={"embedding": 64},
+                    options={"embedding": 64, "dropout": dropout},
                     tokenizer="bpe",
                     vocabulary=500,
-                    length=48,
+                    length=length,
                     batch=64,
                     epochs=epochs,
+                    learning_rate=rate,
                 ),
                 kind="generate",
                 bytes_limit=LANGUAGE_MODEL_BYTES,
                 splits={"test": 0.05, "validation": 0.02},
             )
-            for name, epochs in (("oromo", 24), ("english", 9))
+            for name, length, epochs, rate, dropout in (("oromo", 48, 24, 1e-2, 0.1), ("english", 64, 13, 1.5e-2, 0.0))
         ),
         Task(
             "en-es",

@@ -27,7 +27,8 @@ class Course:
     model → metrics as JSON takes them, {} without test texts.
     files: suffix → content of what belongs beside the model. arrays: what `convert --data` takes. sizes: a sentence.
     vocabulary, length: of the model's input; options: of the model, by what the data demands.
-    is_pretraining: whether the course is to learn from bare text itself.
+    is_pretraining: whether the course is to learn from bare text itself. clip: the longest that the gradient of all
+    weights together may be, None: as long as it is.
     """
 
     vocabulary: int
@@ -45,6 +46,7 @@ class Course:
     options: Mapping[str, Any] = field(default_factory=dict)
     is_pretraining: bool = False
     saved_loss: Callable[[], Any] | None = None
+    clip: float | None = None
 
 
 def judging(splits: Splits, judged: Callable[[Any, Corpus], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:

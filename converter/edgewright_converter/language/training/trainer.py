@@ -65,7 +65,7 @@ def learn(
         model,
         lambda: batches(course.lesson, course.held_out, training),
         training,
-        optimizer=lambda steps: adam_w(schedule(settings.rate, steps), settings.weight_decay, scales),
+        optimizer=lambda steps: adam_w(schedule(settings.rate, steps), settings.weight_decay, scales, course.clip),
         loss=course.loss(),
         state=folder / "training-1.npz",
         report=lambda share: tell("train", begin + (0.95 - begin) * share),

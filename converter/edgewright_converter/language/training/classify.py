@@ -168,8 +168,13 @@ def _arrays(splits: Splits, tokenizer: Tokenizer, heads: Mapping[str, tuple[str,
 
 def _sizes(splits: Splits, heads: Mapping[str, tuple[str, ...]]) -> str:
     classes = ", ".join(f"{len(names)} classes of {head}" for head, names in heads.items())
-    parts = ", ".join(f"{len(part):,} to {name}" for name, part in zip(
-        ("train on", "validate", "test"), (splits.train, splits.validation, splits.test), strict=True) if len(part))
+    parts = ", ".join(
+        f"{len(part):,} to {name}"
+        for name, part in zip(
+            ("train on", "validate", "test"), (splits.train, splits.validation, splits.test), strict=True
+        )
+        if len(part)
+    )
     return f"{splits.train.source}: {classes}; texts: {parts}"
 
 

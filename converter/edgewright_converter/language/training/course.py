@@ -51,9 +51,7 @@ class Course:
 
 def judging(splits: Splits, judged: Callable[[Any, Corpus], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
     """The trained model → the figures of each part that did not train it, where it has a text."""
-    return lambda model: {
-        name: judged(model, part) for name, part in splits.items() if name != "train" and len(part)
-    }
+    return lambda model: {name: judged(model, part) for name, part in splits.items() if name != "train" and len(part)}
 
 
 def batches(lesson: Lesson, held_out: tuple[Any, ...] | None, options: TrainingOptions) -> Batches:

@@ -20,7 +20,7 @@ from .course import Course, judging
 from .noise import token_dropper, token_loss
 from .settings import Settings
 
-CLIP = 1.0  # recurrent layers have steep places
+_CLIP = 1.0  # recurrent layers have steep places
 _AT_ONCE = 1 << 24  # logits that are in memory at once
 
 
@@ -58,7 +58,7 @@ def course(splits: Splits, tokenizer: Tokenizer, settings: Settings) -> Course:
         held_out=held_out,
         loss=lambda: token_loss(settings.smoothing(0.0)),
         saved_loss=token_loss,
-        clip=CLIP,
+        clip=_CLIP,
         judge=judging(splits, lambda model, part: judged(model, part, tokenizer)),
         files={"task.json": Task("generate").to_json()},
         arrays=arrays,

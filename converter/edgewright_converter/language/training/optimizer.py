@@ -21,9 +21,7 @@ def schedule(rate: float, steps: int) -> Any:
     )
 
 
-def adam_w(
-    rate: Any, weight_decay: float, scales: Mapping[str, float] | None = None, clip: float | None = None
-) -> Any:
+def adam_w(rate: Any, weight_decay: float, scales: Mapping[str, float] | None = None, clip: float | None = None) -> Any:
     """scales: variable path → factor of the rate, where it is not 1. clip: the longest gradient, of all variables
     together (Pascanu et al. 2013)."""
     import keras

@@ -13,7 +13,7 @@ from ...data import Array
 from ..data import Corpus, Splits
 from ..metrics import perplexity, translation
 from .course import Course, judging
-from .modelling import CLIP, token_nats
+from .modelling import token_nats
 from .noise import token_dropper, token_loss
 from .settings import Settings
 
@@ -51,7 +51,6 @@ def course(splits: Splits, tokenizer: Tokenizer, settings: Settings) -> Course:
         held_out=held_out,
         loss=lambda: token_loss(settings.smoothing(0.0)),
         saved_loss=token_loss,
-        clip=CLIP,
         judge=judging(splits, lambda model, part: judged(model, part, tokenizer)),
         files={"task.json": Task("translate").to_json()},
         arrays=arrays,

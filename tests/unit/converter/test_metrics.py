@@ -131,3 +131,5 @@ def test_translation_is_sacrebleus() -> None:
     assert json.loads(json.dumps(found.to_dict()))["sentences"] == 3
     with pytest.raises(ValueError, match="do not go together"):
         translation(["a"], [])
+    hardly = translation(["a house", "zzz"], ["a house", "b"], resamples=100)
+    assert hardly.bleu.low == 0 < hardly.bleu.value <= hardly.bleu.high

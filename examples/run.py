@@ -34,12 +34,12 @@ from edgewright_runtime.errors import EdgewrightError
 from edgewright_runtime.text import Cleaning, Tokenizer
 
 _GIVEN = ("tokenizer", "labels", "data", "features", "task")  # of what a training leaves beside its model
-FIGURES = {"classify": "accuracy", "spot": "accuracy", "generate": "bits per byte", "translate": "chrF"}
+FIGURES = {"classify": "accuracy", "spot": "accuracy", "generate": "bits per byte", "translate": "BLEU"}
 
 
 @dataclass(frozen=True)
 class Row:
-    """What an example reached. figure: accuracy and chrF are better where larger, bits per byte where smaller.
+    """What an example reached. figure: accuracy and BLEU are better where larger, bits per byte where smaller.
 
     train, test: texts; classes: or units of a language model; keras, device, other: the figure in Keras (None where
     Keras has no steps), of the bundle on the device, and of what one would use instead. unequal_inputs,
@@ -123,7 +123,7 @@ def _read(task: Task, bundle: Path, trained: Trained, found: Evaluation, splits:
         device, other = scores.bits_per_byte, _kneser_ney(tokenizer, splits)
         keras = Measure(**trained.metrics["test"]["bits_per_byte"])
     elif task.kind == "translate":
-        device, other = scores.chrf, _nearest(splits)
+        device, other = scores.bleu, _nearest(splits)
     else:
         right = baselines.linear(splits.train, splits.test)
         device, other = scores.accuracy, proportion(int(right.sum()), len(right))
@@ -162,11 +162,11 @@ def _kneser_ney(tokenizer: Tokenizer, splits: Splits) -> Measure:
 
 
 def _nearest(splits: Splits) -> Measure:
-    """chrF of answering with the translation of the training text that is nearest by TF-IDF."""
+    """BLEU of answering with the translation of the training text that is nearest by TF-IDF."""
     assert splits.train.targets is not None
     assert splits.test.targets is not None
     nearest = baselines.nearest(splits.train.texts, splits.test.texts)
-    return translation([splits.train.targets[at] for at in nearest], splits.test.targets).chrf
+    return translation([splits.train.targets[at] for at in nearest], splits.test.targets).bleu
 
 
 def _heard(task: Task, bundle: Path, trained: Trained, found: Evaluation) -> Row:

@@ -1,7 +1,7 @@
 """The examples: which data, which model, in how many bytes.
 
 intents in five languages, sentiment, spam, medical phrases, languages: classified, 100,000 bytes of bundle at most.
-oromo, english: language models, 300,000 bytes. en-es: translated phrases. keywords: spoken by a synthesizer.
+oromo, english: language models, 300,000 bytes. en-es: translated phrases, as many. keywords: spoken by a synthesizer.
 """
 
 from dataclasses import dataclass, field
@@ -64,26 +64,39 @@ TASKS = {
                 name,
                 Settings(
                     model="lstm-lm",
-                    width=128,
-                    tokenizer="characters",
-                    vocabulary=160,
-                    length=96,
+                    width=184,
+                    options={"embedding": 64, "dropout": dropout},
+                    tokenizer="bpe",
+                    vocabulary=500,
+                    length=length,
                     batch=64,
                     epochs=epochs,
+                    learning_rate=1.5e-2,
                 ),
-                recipe="dynamic-int8",
                 kind="generate",
                 bytes_limit=LANGUAGE_MODEL_BYTES,
                 splits={"test": 0.05, "validation": 0.02},
             )
-            for name, epochs in (("oromo", 4), ("english", 2))
+            for name, length, epochs, dropout in (("oromo", 48, 22, 0.2), ("english", 64, 13, 0.0))
         ),
         Task(
             "en-es",
             "en-es",
-            Settings(model="translator", width=48, depth=1, vocabulary=600, length=48, epochs=20, batch=64),
+            Settings(
+                model="translator",
+                width=52,
+                depth=1,
+                options={"attention_heads": 4, "dropout": 0.2},
+                vocabulary=600,
+                length=48,
+                batch=32,
+                epochs=30,
+                learning_rate=2e-3,
+                label_smoothing=0.1,
+            ),
             recipe="dynamic-int8",
             kind="translate",
+            bytes_limit=LANGUAGE_MODEL_BYTES,
             splits={"test": 0.1, "validation": 0.02},
         ),
         Task(

@@ -18,7 +18,7 @@ from .flatbuffer import Flatbuffer, read
 
 FLOAT_LIMIT = 1e-4
 GOLDEN_SAMPLES = 8
-_GOLDEN_BYTES, _GOLDEN_ANSWER_BYTES = 1 << 20, 1 << 14
+_GOLDEN_BYTES, _GOLDEN_ANSWER_BYTES = 1 << 15, 1 << 14
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from .base import Context
 from .batches import Batches, batches_of
 from .checkpoint import TrainingState, keep_state
 from .losses import loss_of
+from .trainee import trainee_of
 
 OWN_RATE = 1e-3  # Keras' default for Adam, where the model was not compiled
 STRATEGIES = ("", "mirrored", "multiworker", "one-device")
@@ -126,13 +127,15 @@ def fit(
     kept = TrainingState(state, options.patience)
     with strategy.scope() if strategy is not None else _nothing(), _precision(model, options.mixed_precision):
         data = batches()
-        trainee = _trainee(model)
+        trainee = trainee_of(model)
         total = options.epochs * data.steps
         trainee.compile(optimizer=optimizer(total), loss=loss, metrics=metrics, jit_compile=False)
         first = kept.begin(trainee)
         for callback in callbacks if first else ():
             getattr(callback, "resumed", lambda steps: None)(first * data.steps)
         watch = [keras.callbacks.TerminateOnNaN(), _progress(report, total, first * data.steps)]
+        if strategy is not None and trainee is not model:
+            trainee._symbolic_build(data_batch=next(iter(data.train(first))))
         history = trainee.fit(
             data.train(first),
             initial_epoch=first,
@@ -185,23 +188,6 @@ def _precision(model: Any, policy: str) -> Iterator[None]:
     finally:
         for layer, before in zip(layers, own, strict=True):
             layer.dtype_policy = before
-
-
-def _trainee(model: Any) -> Any:
-    import keras
-
-    if type(model).train_step is not keras.Model.train_step:
-        return model
-
-    class Trainee(keras.Model):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner = model
-
-        def call(self, inputs: Any, training: bool = False) -> Any:
-            return self.inner(inputs, training=training)
-
-    return Trainee()
 
 
 def _optimizer(model: Any, options: TrainingOptions, steps: int) -> Any:

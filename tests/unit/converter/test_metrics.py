@@ -131,3 +131,5 @@ def test_translation_is_sacrebleus() -> None:
     assert json.loads(json.dumps(found.to_dict()))["sentences"] == 3
     with pytest.raises(ValueError, match="do not go together"):
         translation(["a"], [])
+    hardly = translation([hypotheses[0], "zzz"], [references[0], "b"], resamples=100)  # some resamples have no match
+    assert hardly.bleu.low < hardly.bleu.value <= hardly.bleu.high

@@ -181,6 +181,31 @@ def test_language_models_learn(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_smoothing_and_dropout_of_tokens_are_heeded() -> None:
+    import keras
+
+    from edgewright_converter.language.training import modelling
+    from edgewright_converter.language.training.noise import token_loss
+
+    rng = np.random.default_rng(0)
+    truth, logits = rng.integers(0, 7, (2, 5)), rng.normal(size=(2, 5, 7)).astype(np.float32)
+    stock = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.2)
+    assert float(token_loss(0.2)(truth, logits)) == pytest.approx(float(stock(np.eye(7)[truth], logits)), rel=1e-5)
+
+    bare = split(replace(corpus(), labels={}))
+    words = train_tokenizer(bare.train.texts, kind="words", size=100, max_length=8, special=("begin", "end"))
+    course = modelling.course(bare, words, Settings(model="gpt", token_dropout=0.3, label_smoothing=0.2))
+    count, pick = course.lesson(0)
+    x, y, _ = pick(np.arange(count))
+    again, later = (course.lesson(epoch)[1](np.arange(count - 1))[0] for epoch in (0, 1))
+    assert (x == words.unknown_id).mean() == pytest.approx(0.3, abs=0.05)
+    assert (y != words.unknown_id).all()
+    np.testing.assert_array_equal(x[:-1], again)
+    assert (again == words.unknown_id).tobytes() != (later == words.unknown_id).tobytes()
+    assert type(course.loss()) is not type(course.saved_loss())  # what is saved is known to every Keras
+
+
+@pytest.mark.slow
 def test_translators_learn(tmp_path: Path) -> None:
     bare = replace(corpus(), labels={})
     codes = {word: f"x{word[::-1]}" for text in bare.texts for word in text.split()}
@@ -254,6 +279,8 @@ def test_what_cannot_be_is_refused_in_a_sentence(tmp_path: Path) -> None:
     for name, value in {"augment": "swap=0.1", "class_weights": True, "pretrain": "causal", "pooling": "mean"}.items():
         with pytest.raises(InputError, match=rf"--{name.replace('_', '-')} is for models that tell classes apart"):
             run(bare, output, model="gpt", tokenizer="words", length=8, **{name: value})
+    with pytest.raises(InputError, match=r"--token-dropout makes tokens unknown, and this tokenizer knows every text"):
+        run(bare, output, model="gpt", tokenizer="bpe", vocabulary=300, length=8, token_dropout=0.1)
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "body.keras").write_bytes(b"")
     with pytest.raises(InputError, match=r"The tokenizer .*none\.json cannot be read"):

@@ -30,6 +30,17 @@ def test_parameters_are_known_without_building(name: str, options: dict[str, Any
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("gpt", {}), ("lstm-lm", {}), ("lstm-lm", {"embedding": 8, "width": 24, "depth": 2}), ("translator", {})],
+)
+def test_parameters_of_models_that_say_tokens_are_known_too(name: str, options: dict[str, Any]) -> None:
+    model = build(name, **SIZES, heads={}, **options)
+    assert model.count_params() == estimate(name, **SIZES, classes=0, **options).parameters
+    assert model.output_shape == (None, SIZES["length"], SIZES["vocabulary"])
+
+
+@pytest.mark.slow
 def test_several_heads_share_a_body() -> None:
     model = build("text-cnn", **SIZES, heads={"intent": 5, "the room": 3})
     assert model.output_names == ["intent", "the_room"]

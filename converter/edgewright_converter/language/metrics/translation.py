@@ -40,6 +40,9 @@ def translation(hypotheses: Sequence[str], references: Sequence[str], *, resampl
 
 def _measure(metric: Any, hypotheses: Sequence[str], references: Sequence[str], resamples: int) -> Measure:
     texts, truth = list(hypotheses), [list(references)]
+    # chrF of a resample without a single match is a float, of others a float32, and sacrebleu cannot average the two.
+    score = metric._compute_score_from_stats
+    metric._compute_score_from_stats = lambda counts: score([float(count) for count in counts])
     value = float(metric.corpus_score(texts, truth).score)
     if len(texts) < 2:
         return Measure(value, 0.0, 100.0)  # one sentence says nothing about others

@@ -11,10 +11,10 @@ from edgewright_runtime.pooling import pool
 from edgewright_runtime.text import Tokenizer
 
 from ...data import Array
-from ...passes.augment import augment as drop_tokens
 from ..data import Corpus, Splits
 from ..metrics import classification
 from .course import Course, Lesson, judging
+from .noise import token_dropper
 from .settings import Settings
 
 
@@ -42,7 +42,7 @@ def course(splits: Splits, tokenizer: Tokenizer, settings: Settings) -> Course:
         samples=len(train[0]),
         lesson=_lesson(splits.train, tokenizer, heads, train, y, weights, settings),
         held_out=held_out,
-        loss=lambda: _loss(len(heads), settings.label_smoothing),
+        loss=lambda: _loss(len(heads), settings.smoothing(0.1)),
         judge=judging(splits, lambda model, part: judged(model, part, tokenizer, heads)),
         files={
             "labels.json": _json(next(iter(heads.values())) if len(heads) == 1 else dict(heads)),
@@ -85,7 +85,7 @@ def _lesson(
     settings: Settings,
 ) -> Lesson:
     augmented = _augmented(train, settings) if settings.augment else None
-    unknown = tokenizer.unknown_id
+    drop = token_dropper(tokenizer, settings, usual=0.1)
 
     def lesson(epoch: int) -> tuple[int, Callable[[Array], tuple[Any, ...]]]:
         rng = np.random.default_rng((settings.seed, 1, epoch))
@@ -95,8 +95,7 @@ def _lesson(
             texts, source = augmented(epoch)
             x, of_text = encoded(tokenizer, texts)
             owner = source[of_text]
-        if settings.token_dropout and unknown is not None:
-            x = drop_tokens(x, rng, unknown=unknown, dropout=settings.token_dropout, deletion=0.0, swap=0.0)
+        x = drop(x, rng)
 
         def pick(rows: Array) -> tuple[Any, ...]:
             classes = _one_hot(y, heads, owner[rows])
@@ -169,8 +168,13 @@ def _arrays(splits: Splits, tokenizer: Tokenizer, heads: Mapping[str, tuple[str,
 
 def _sizes(splits: Splits, heads: Mapping[str, tuple[str, ...]]) -> str:
     classes = ", ".join(f"{len(names)} classes of {head}" for head, names in heads.items())
-    parts = ", ".join(f"{len(part):,} to {name}" for name, part in zip(
-        ("train on", "validate", "test"), (splits.train, splits.validation, splits.test), strict=True) if len(part))
+    parts = ", ".join(
+        f"{len(part):,} to {name}"
+        for name, part in zip(
+            ("train on", "validate", "test"), (splits.train, splits.validation, splits.test), strict=True
+        )
+        if len(part)
+    )
     return f"{splits.train.source}: {classes}; texts: {parts}"
 
 

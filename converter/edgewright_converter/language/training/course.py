@@ -23,10 +23,12 @@ class Course:
     """heads: name → class names, {} where the model answers with tokens. outputs: name → size, as ``build`` takes them.
 
     samples: of an epoch without augmentation. held_out: validation samples, the same all epochs, or None. loss: as
-    keras.Model.compile takes it. judge: the trained model → metrics as JSON takes them, {} without test texts.
+    keras.Model.compile takes it; saved_loss: with which the model is saved, where that is another. judge: the trained
+    model → metrics as JSON takes them, {} without test texts.
     files: suffix → content of what belongs beside the model. arrays: what `convert --data` takes. sizes: a sentence.
     vocabulary, length: of the model's input; options: of the model, by what the data demands.
-    is_pretraining: whether the course is to learn from bare text itself.
+    is_pretraining: whether the course is to learn from bare text itself. clip: the longest that the gradient of all
+    weights together may be, None: as long as it is.
     """
 
     vocabulary: int
@@ -43,13 +45,13 @@ class Course:
     sizes: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     is_pretraining: bool = False
+    saved_loss: Callable[[], Any] | None = None
+    clip: float | None = None
 
 
 def judging(splits: Splits, judged: Callable[[Any, Corpus], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
     """The trained model → the figures of each part that did not train it, where it has a text."""
-    return lambda model: {
-        name: judged(model, part) for name, part in splits.items() if name != "train" and len(part)
-    }
+    return lambda model: {name: judged(model, part) for name, part in splits.items() if name != "train" and len(part)}
 
 
 def batches(lesson: Lesson, held_out: tuple[Any, ...] | None, options: TrainingOptions) -> Batches:

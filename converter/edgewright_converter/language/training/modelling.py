@@ -17,8 +17,10 @@ from ...data import Array
 from ..data import Corpus, Splits
 from ..metrics import modelling
 from .course import Course, judging
+from .noise import token_dropper, token_loss
 from .settings import Settings
 
+_CLIP = 1.0  # recurrent layers have steep places
 _AT_ONCE = 1 << 24  # logits that are in memory at once
 
 
@@ -29,11 +31,13 @@ def course(splits: Splits, tokenizer: Tokenizer, settings: Settings) -> Course:
     length = tokenizer.max_length
     stream = np.concatenate([framed(tokenizer, text) for text in splits.train.texts])
     seed = settings.seed
+    drop = token_dropper(tokenizer, settings, usual=0.0)
 
     def lesson(epoch: int) -> tuple[int, Callable[[Array], tuple[Any, ...]]]:
         offset = int(np.random.default_rng((seed, 3, epoch)).integers(0, length)) if epoch else 0
         x, y, weights = rows(stream[offset:] if len(stream) > 2 * length else stream, length, tokenizer.pad_id)
-        return len(x), lambda chosen: (x[chosen], y[chosen], weights[chosen])
+        read = drop(x, np.random.default_rng((seed, 1, epoch)))
+        return len(x), lambda chosen: (read[chosen], y[chosen], weights[chosen])
 
     held_out = None
     if len(splits.validation):
@@ -52,20 +56,15 @@ def course(splits: Splits, tokenizer: Tokenizer, settings: Settings) -> Course:
         samples=len(x),
         lesson=lesson,
         held_out=held_out,
-        loss=loss,
+        loss=lambda: token_loss(settings.smoothing(0.0)),
+        saved_loss=token_loss,
+        clip=_CLIP,
         judge=judging(splits, lambda model, part: judged(model, part, tokenizer)),
         files={"task.json": Task("generate").to_json()},
         arrays=arrays,
         sizes=f"{splits.train.source}: {len(stream):,} tokens of {len(splits.train):,} texts to train on, "
         f"{len(splits.validation):,} texts to validate, {len(splits.test):,} to test",
     )
-
-
-def loss() -> Any:
-    """Cross-entropy of logits over the vocabulary, the mean over the tokens that count."""
-    import keras
-
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
 
 
 def framed(tokenizer: Tokenizer, text: str) -> Array:

@@ -21,12 +21,13 @@ def schedule(rate: float, steps: int) -> Any:
     )
 
 
-def adam_w(rate: Any, weight_decay: float, scales: Mapping[str, float] | None = None) -> Any:
-    """scales: variable path → factor of the rate, where it is not 1."""
+def adam_w(rate: Any, weight_decay: float, scales: Mapping[str, float] | None = None, clip: float | None = None) -> Any:
+    """scales: variable path → factor of the rate, where it is not 1. clip: the longest gradient, of all variables
+    together (Pascanu et al. 2013)."""
     import keras
 
     if not scales:
-        return keras.optimizers.AdamW(rate, weight_decay=weight_decay)
+        return keras.optimizers.AdamW(rate, weight_decay=weight_decay, global_clipnorm=clip)
     own = dict(scales)
 
     class Discriminative(keras.optimizers.AdamW):  # type: ignore[misc]
@@ -35,4 +36,4 @@ def adam_w(rate: Any, weight_decay: float, scales: Mapping[str, float] | None = 
             path = self._trainable_variables[self._get_variable_index(variable)].path
             super().update_step(gradient, variable, learning_rate * own.get(path, 1.0))
 
-    return Discriminative(rate, weight_decay=weight_decay)
+    return Discriminative(rate, weight_decay=weight_decay, global_clipnorm=clip)

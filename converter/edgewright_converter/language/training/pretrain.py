@@ -18,7 +18,8 @@ from ..data import Splits
 from ..metrics import bootstrap, perplexity
 from ..zoo import ZOO
 from .course import Course, Lesson
-from .modelling import loss, token_nats
+from .modelling import token_nats
+from .noise import token_loss
 from .settings import Settings
 
 HIDDEN = 0.15
@@ -59,7 +60,7 @@ def course(splits: Splits, tokenizer: Tokenizer, settings: Settings) -> Course:
         samples=samples,
         lesson=own,
         held_out=held_out,
-        loss=loss,
+        loss=token_loss,
         judge=lambda trained: {} if held_out is None else {"validation": _judged(trained, held_out)},
         sizes=f"{splits.train.source}: {len(splits.train):,} texts to train on, {len(splits.validation):,} to validate",
         options={"answers": "tokens", "causal": settings.pretrain == "causal", "activation": None},

@@ -24,9 +24,10 @@ class Settings:
     pooling, stride: of the tokenizer.
 
     epochs: None: 4, or as many as 2,000 batches take. learning_rate: None: the model's own in the zoo. patience: as
-    TrainingOptions has it, on the validation part. label_smoothing, weight_decay; token_dropout: the share of a text's
-    tokens that become unknown; augment: what ``parse_augmentation`` reads; class_weights: whether each class counts the
-    same in the loss.
+    TrainingOptions has it, on the validation part. label_smoothing: None: 0.1 for classes, 0 for tokens; weight_decay;
+    token_dropout: the share of a text's tokens that become unknown, None: 0.1 for classes where the tokenizer has an
+    unknown token, else 0; augment: what ``parse_augmentation`` reads; class_weights: whether each class counts the same
+    in the loss.
 
     pretrain: "masked" or "causal", first, on corpus (files of texts) and the training texts, for pretrain_epochs.
     backbone: a .keras file whose layers the model begins with. freeze: so many of its layers, from the input on, keep
@@ -59,9 +60,9 @@ class Settings:
     epochs: int | None = None
     batch: int = 64
     learning_rate: float | None = None
-    label_smoothing: float = 0.1
+    label_smoothing: float | None = None
     weight_decay: float = 0.01
-    token_dropout: float = 0.1
+    token_dropout: float | None = None
     augment: str = ""
     class_weights: bool = False
     patience: int = 0
@@ -83,8 +84,9 @@ class Settings:
         if self.pretrain not in PRETRAINING:
             raise InputError(f"pretrain is {self.pretrain!r}: expected masked or causal.")
         for name in ("label_smoothing", "token_dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name):g}: expected a share from 0 to below 1.")
+            share = getattr(self, name)
+            if share is not None and not 0 <= share < 1:
+                raise InputError(f"{name} is {share:g}: expected a share from 0 to below 1.")
         if not 0 < self.rate_decay <= 1:
             raise InputError(f"rate_decay is {self.rate_decay:g}: expected more than 0 and at most 1.")
         if self.freeze < -1:
@@ -101,6 +103,10 @@ class Settings:
     def rate(self) -> float:
         """The learning rate; of a model that is not of the zoo, where none is given, a cautious one."""
         return 1e-3 if self.learning_rate is None else self.learning_rate
+
+    def smoothing(self, usual: float) -> float:
+        """The label smoothing, ``usual`` where none is given."""
+        return usual if self.label_smoothing is None else self.label_smoothing
 
     def training(self, samples: int, epochs: int | None) -> TrainingOptions:
         """As the passes take them, for so many samples. Raises InputError where a value cannot be."""

@@ -43,6 +43,8 @@ def hearing(sources: Sequence[str], settings: Settings) -> Hearing:
     """Raises InputError where a recording cannot be read, or there is nothing to tell apart."""
     if settings.pretrain or settings.backbone:
         raise InputError(f"The model {settings.model} hears: it has no --pretrain and no --backbone.")
+    if settings.token_dropout:
+        raise InputError(f"The model {settings.model} hears, and sound has no tokens: leave --token-dropout out.")
     if len(sources) != 1:
         raise InputError(f"A model that hears takes one folder of recordings, not {len(sources)}.")
     features = _features(settings.features)
@@ -81,7 +83,7 @@ def hearing(sources: Sequence[str], settings: Settings) -> Hearing:
         samples=len(splits.train),
         lesson=_lesson(recordings, splits.train, extractor, arrays["x_train"], truth(splits.train), names, settings),
         held_out=held_out,
-        loss=lambda: _loss(settings.label_smoothing),
+        loss=lambda: _loss(settings.smoothing(0.1)),
         judge=lambda model: {name: judged(model, part) for name, part in parts},
         files={
             "labels.json": json.dumps(names, ensure_ascii=False).encode("utf-8") + b"\n",

@@ -13,7 +13,7 @@ from ..zoo import build
 from . import pretrain
 from .backbone import Backbone
 from .course import Course, batches
-from .modelling import loss as token_loss
+from .noise import token_loss
 from .optimizer import adam_w, schedule
 from .settings import Settings
 from .transfer import copy_weights, freeze, rate_scales
@@ -65,7 +65,7 @@ def learn(
         model,
         lambda: batches(course.lesson, course.held_out, training),
         training,
-        optimizer=lambda steps: adam_w(schedule(settings.rate, steps), settings.weight_decay, scales),
+        optimizer=lambda steps: adam_w(schedule(settings.rate, steps), settings.weight_decay, scales, course.clip),
         loss=course.loss(),
         state=folder / "training-1.npz",
         report=lambda share: tell("train", begin + (0.95 - begin) * share),
@@ -73,7 +73,8 @@ def learn(
     for layer in frozen:
         layer.trainable = True
     # What trains the model on (a pass of a recipe) finds how it was trained, at the rate that it was trained with.
-    model.compile(adam_w(settings.rate, settings.weight_decay), course.loss(), jit_compile=False)
+    loss = (course.saved_loss or course.loss)()
+    model.compile(adam_w(settings.rate, settings.weight_decay), loss, jit_compile=False)
     return Learned(model, transferred, pretrained, tuple(layer.name for layer in frozen), training.epochs)
 
 

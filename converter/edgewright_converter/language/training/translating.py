@@ -13,7 +13,8 @@ from ...data import Array
 from ..data import Corpus, Splits
 from ..metrics import perplexity, translation
 from .course import Course, judging
-from .modelling import loss, token_nats
+from .modelling import token_nats
+from .noise import token_dropper, token_loss
 from .settings import Settings
 
 JUDGED = 500  # sentences that are translated for BLEU and chrF: the first of the part
@@ -28,8 +29,12 @@ def course(splits: Splits, tokenizer: Tokenizer, settings: Settings) -> Course:
         raise InputError("A translator's tokenizer has a begin and an end: train one, or give another.")
     source, target, following, weights = pairs(tokenizer, splits.train)
 
+    drop = token_dropper(tokenizer, settings, usual=0.0)
+
     def lesson(epoch: int) -> tuple[int, Callable[[Array], tuple[Any, ...]]]:
-        return len(source), lambda rows: ((source[rows], target[rows]), following[rows], weights[rows])
+        rng = np.random.default_rng((settings.seed, 1, epoch))
+        read, said = drop(source, rng), drop(target, rng)
+        return len(source), lambda rows: ((read[rows], said[rows]), following[rows], weights[rows])
 
     held_out = None
     if len(splits.validation):
@@ -44,7 +49,8 @@ def course(splits: Splits, tokenizer: Tokenizer, settings: Settings) -> Course:
         samples=len(source),
         lesson=lesson,
         held_out=held_out,
-        loss=loss,
+        loss=lambda: token_loss(settings.smoothing(0.0)),
+        saved_loss=token_loss,
         judge=judging(splits, lambda model, part: judged(model, part, tokenizer)),
         files={"task.json": Task("translate").to_json()},
         arrays=arrays,

@@ -48,8 +48,8 @@ ZOO: dict[str, Entry] = {
         counts.lstm_lm,
         width=64,
         depth=1,
-        rate=3e-3,
-        options={"dropout": 0.1},
+        rate=1e-2,
+        options={"embedding": None, "dropout": 0.1},
     ),
     "translator": Entry(
         "translate",

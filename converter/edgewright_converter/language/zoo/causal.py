@@ -44,21 +44,33 @@ def gpt(
     return keras.Model(tokens, logits(table, last_norm("final_norm", x)), name="gpt")
 
 
-def lstm_lm(*, vocabulary: int, length: int, width: int = 64, depth: int = 1, dropout: float = 0.1) -> keras.Model:
+def lstm_lm(
+    *,
+    vocabulary: int,
+    length: int,
+    width: int = 64,
+    depth: int = 1,
+    embedding: int | None = None,
+    dropout: float = 0.1,
+) -> keras.Model:
     """An LSTM language model, each layer from the second on added to what it reads.
 
-    Input and output as of ``gpt``; there is no end to its context on a device.
+    Input and output as of ``gpt``; there is no end to its context on a device. embedding: the width of the table's
+    rows, default ``width``; narrower rows leave the bytes to the layers, where there are few tokens.
     """
     import keras
     from keras import layers
 
     tokens = keras.Input((length,), dtype="int32", name="tokens")
-    table = layers.ReversibleEmbedding(vocabulary, width, embeddings_initializer=initial(), name="token_embedding")
+    rows = embedding or width
+    # An LSTM has no normalization: from small numbers its gates would take hundreds of steps to open.
+    own = initial(0.3)
+    table = layers.ReversibleEmbedding(vocabulary, rows, embeddings_initializer=own, name="token_embedding")
     x = layers.Dropout(dropout)(table(tokens))
     for layer in range(depth):
         y = layers.Dropout(dropout)(layers.LSTM(width, return_sequences=True, name=f"lstm_{layer}")(x))
         x = y if layer == 0 else x + y
-    x = layers.Dense(width, name="projection")(x)
+    x = layers.Dense(rows, name="projection")(x)
     return keras.Model(tokens, logits(table, x), name="lstm_lm")
 
 
@@ -92,8 +104,8 @@ def logits(table: Any, x: Any) -> Any:
     return layers.Identity(name="logits")(table(x, reverse=True))
 
 
-def initial() -> Any:
+def initial(deviation: float = 0.02) -> Any:
     """Small, for these numbers are the exit's weights too."""
     import keras
 
-    return keras.initializers.RandomNormal(stddev=0.02)
+    return keras.initializers.RandomNormal(stddev=deviation)

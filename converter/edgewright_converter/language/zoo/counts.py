@@ -95,12 +95,15 @@ def gpt(
     yield parts.tied(vocabulary, width, length)
 
 
-def lstm_lm(*, vocabulary: int, length: int, width: int, depth: int, **rest: Any) -> Iterator[Part]:
-    yield parts.embedding(vocabulary, width)
-    for _ in range(depth):
-        yield parts.recurrent(width, width, 4, length)
-    yield parts.dense(width, width, positions=length)
-    yield parts.tied(vocabulary, width, length)
+def lstm_lm(
+    *, vocabulary: int, length: int, width: int, depth: int, embedding: int | None, **rest: Any
+) -> Iterator[Part]:
+    rows = embedding or width
+    yield parts.embedding(vocabulary, rows)
+    for layer in range(depth):
+        yield parts.recurrent(width if layer else rows, width, 4, length)
+    yield parts.dense(width, rows, positions=length)
+    yield parts.tied(vocabulary, rows, length)
 
 
 def translator(

@@ -1,0 +1,53 @@
+"""What makes a training harder on purpose: tokens that nobody has seen, and truths that are not quite certain."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from edgewright_runtime.errors import InputError
+from edgewright_runtime.text import Tokenizer
+
+from ...data import Array
+from ...passes.augment import augment
+from .settings import Settings
+
+
+def token_dropper(
+    tokenizer: Tokenizer, settings: Settings, usual: float
+) -> Callable[[Array, np.random.Generator], Array]:
+    """A function of (rows, length) ids that makes a share of them unknown: the settings', else ``usual`` where the
+    tokenizer has an unknown token. Raises InputError where a share is asked for and it has none.
+    """
+    unknown, share = tokenizer.unknown_id, settings.token_dropout
+    if unknown is None:
+        if share:
+            raise InputError(
+                "--token-dropout makes tokens unknown, and this tokenizer knows every text: leave it out, or take "
+                "another kind (--tokenizer words, characters, wordpiece, unigram)."
+            )
+        return lambda x, rng: x
+    dropped = usual if share is None else share
+    if not dropped:
+        return lambda x, rng: x
+    return lambda x, rng: augment(x, rng, unknown=unknown, dropout=dropped, deletion=0.0, swap=0.0)
+
+
+def token_loss(smoothing: float = 0.0) -> Any:
+    """Cross-entropy of logits over the vocabulary, the mean over the tokens that count.
+
+    smoothing: this share of each truth is spread evenly over the vocabulary (Szegedy et al. 2015, section 7).
+    """
+    import keras
+    from keras import ops
+
+    if not smoothing:
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
+
+    class Smoothed(keras.losses.Loss):  # type: ignore[misc]
+        def call(self, truth: Any, logits: Any) -> Any:
+            sure = ops.sparse_categorical_crossentropy(truth, logits, from_logits=True)
+            even = ops.logsumexp(logits, axis=-1) - ops.mean(logits, axis=-1)
+            return (1 - smoothing) * sure + smoothing * even
+
+    return Smoothed(reduction="mean_with_sample_weight")

@@ -20,6 +20,7 @@ from .weights import quantized
 
 _HYBRID = {"FULLY_CONNECTED": 0, "CONV_2D": 0, "DEPTHWISE_CONV_2D": 3}  # and the axis of the output channels
 _LOOKS_UP_INT4 = (2, 18)
+_NARROW = 24  # numbers of a row in 4 bits: a scale of its own, with its zero point, would take as many bytes
 _WORTHWHILE = 1024  # numbers; tf.lite leaves smaller constants alone, too
 
 
@@ -113,14 +114,16 @@ def _plain_rows(op: Op, table: Tensor) -> bool:
 
 
 def _look_up(graph: Graph, op: Op, table: Tensor) -> None:
-    """EMBEDDING_LOOKUP gives float rows of a table of 4 bits with one scale for each row; its ids are a plain list."""
+    """EMBEDDING_LOOKUP gives float rows of a table of 4 bits, with a scale for each row or, of narrow ones, one for all;
+    its ids are a plain list."""
+    axis = None if table.shape[1] <= _NARROW else 0
     ids, count = op.input(1), int(np.prod(op.input(1).shape))
     listed = Tensor(f"{ids.name}/list", (count,), "int32")
     rows = Tensor(op.output.name, (count, table.shape[1]), "float32")
     place = graph.ops.index(op)
     graph.ops[place : place + 1] = [
         reshape(ids, listed),
-        Op("EMBEDDING_LOOKUP", [listed, quantized(table, 4, 0)], [rows], None, choice=op.choice),
+        Op("EMBEDDING_LOOKUP", [listed, quantized(table, 4, axis)], [rows], None, choice=op.choice),
         reshape(rows, op.output),
     ]
 

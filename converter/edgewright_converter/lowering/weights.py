@@ -1,12 +1,14 @@
 """Constants in 8 or 4 bits: symmetric grids, by tensor or by channel.
 
 scale = max|w| / limit, limit 127 (8 bits) or 7 (4 bits); integers = round(w / scale). The lowest integer, -128 or -8,
-is left out, as LiteRT's specification of int8 weights asks. Weights that lie on such a grid already, because a
-training has put them there, come out as the same integers.
+is left out, as LiteRT's specification of int8 weights asks. A whole table in 4 bits has its grid end where the squared
+error is least. Weights that lie on such a grid already, because a training has put them there, come out as the same
+integers.
 """
 
 import numpy as np
 
+from ..fakequant.grids import best_clip
 from .graph import Array, Grid, Tensor
 
 _ON_GRID = 1e-3  # of a step: float32 rounds by less, and no untrained tensor lies that close everywhere
@@ -36,8 +38,11 @@ def quantized(tensor: Tensor, bits: int, axis: int | None) -> Tensor:
     assert tensor.data is not None
     scale = symmetric_scale(tensor.data, bits, axis)
     whole = symmetric_scale(tensor.data, bits, None)
-    if axis is not None and _lies_on(tensor.data, whole):
+    settled = _lies_on(tensor.data, whole)
+    if axis is not None and settled:
         scale = np.repeat(whole, len(scale))  # a training has settled one scale for all
+    if axis is None and bits == 4 and not settled:
+        scale = scale * best_clip(tensor.data, tuple(range(tensor.data.ndim)), bits).reshape(1)
     grid = Grid(scale, np.zeros(len(scale), np.int64), axis or 0)
     return Tensor.constant(
         tensor.name, to_integers(tensor.data, scale, bits, axis), "int4" if bits == 4 else "int8", grid

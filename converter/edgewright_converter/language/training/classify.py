@@ -95,8 +95,11 @@ def _lesson(
             texts, source = augmented(epoch)
             x, of_text = encoded(tokenizer, texts)
             owner = source[of_text]
-        if settings.token_dropout and unknown is not None:
-            x = drop_tokens(x, rng, unknown=unknown, dropout=settings.token_dropout, deletion=0.0, swap=0.0)
+        dropout = settings.token_dropout if unknown is not None else 0.0
+        if dropout or settings.token_deletion:
+            x = drop_tokens(
+                x, rng, unknown=unknown or 0, dropout=dropout, deletion=settings.token_deletion, swap=0.0
+            )
 
         def pick(rows: Array) -> tuple[Any, ...]:
             classes = _one_hot(y, heads, owner[rows])

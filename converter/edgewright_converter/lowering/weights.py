@@ -12,6 +12,7 @@ from ..fakequant.grids import best_clip
 from .graph import Array, Grid, Tensor
 
 _ON_GRID = 1e-3  # of a step: float32 rounds by less, and no untrained tensor lies that close everywhere
+_FARTHEST = 0.04  # of the largest number: where a grid for a whole table may end, for its rows differ in size
 LIMITS = {8: 127, 4: 7}
 
 
@@ -42,7 +43,8 @@ def quantized(tensor: Tensor, bits: int, axis: int | None) -> Tensor:
     if axis is not None and settled:
         scale = np.repeat(whole, len(scale))  # a training has settled one scale for all
     if axis is None and bits == 4 and not settled:
-        scale = scale * best_clip(tensor.data, tuple(range(tensor.data.ndim)), bits).reshape(1)
+        every = tuple(range(tensor.data.ndim))
+        scale = scale * best_clip(tensor.data, every, bits, _FARTHEST).reshape(1)
     grid = Grid(scale, np.zeros(len(scale), np.int64), axis or 0)
     return Tensor.constant(
         tensor.name, to_integers(tensor.data, scale, bits, axis), "int4" if bits == 4 else "int8", grid

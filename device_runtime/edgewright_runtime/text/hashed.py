@@ -12,17 +12,18 @@ from typing import Any, Optional
 
 from ..errors import InputError
 from .model import VOCABULARY_LIMIT, Model
-from .words import words
+from .words import WORD_LIMIT, words
 
 NGRAM_LIMIT = 8
-_SWITCHES = ("whole", "signs")  # options that a document names where they are on
+_MORE = ("whole", "signs", "stem")  # options that a document names where they are set
 _KEPT = 8192  # words whose ids are remembered
 
 
 class HashedWords(Model):
     """buckets: how many ids follow those of the vocabulary; characters: the shortest and the longest n-gram of
     characters, or (0, 0) for none; words: the longest row of words that has a bucket, or 1 for none; whole: whether a
-    word without an id has one; signs: whether runs of punctuation and symbols are words.
+    word without an id has one; signs: whether runs of punctuation and symbols are words; stem: how many letters of each
+    word count in a row, or 0 for all.
     """
 
     kind = "hashed"
@@ -36,6 +37,7 @@ class HashedWords(Model):
         words: int = 2,
         whole: bool = False,
         signs: bool = False,
+        stem: int = 0,
     ) -> None:
         super().__init__(vocabulary, special)
         if not isinstance(characters, tuple) or len(characters) != 2:
@@ -50,8 +52,10 @@ class HashedWords(Model):
             raise InputError(f"A hashed tokenizer's n-grams have 1 to {NGRAM_LIMIT} characters, the shortest first.")
         if type(whole) is not bool or type(signs) is not bool:
             raise InputError("A hashed tokenizer's whole and signs are true or false.")
+        if type(stem) is not int or not 0 <= stem <= WORD_LIMIT:
+            raise InputError(f"A hashed tokenizer's stem is 0 to {WORD_LIMIT} letters.")
         self.buckets, self.characters, self.words = buckets, characters, words
-        self.whole, self.signs = whole, signs
+        self.whole, self.signs, self.stem = whole, signs, stem
         self._known: dict[str, list[int]] = {}
 
     @property
@@ -69,7 +73,7 @@ class HashedWords(Model):
                     known.clear()
                 known[word] = found
             yield from found
-            row = [*row[-(self.words - 1) :], word] if self.words > 1 else []
+            row = [*row[-(self.words - 1) :], word[: self.stem or None]] if self.words > 1 else []
             for length in range(2, len(row) + 1):
                 yield self._bucket(" ".join(row[-length:]))
 
@@ -91,7 +95,7 @@ class HashedWords(Model):
         return (self.vocabulary[index] if first else " " + self.vocabulary[index]).encode()
 
     def options(self) -> dict[str, Any]:
-        more = {name: True for name in _SWITCHES if getattr(self, name)}
+        more = {name: getattr(self, name) for name in _MORE if getattr(self, name)}
         return {"buckets": self.buckets, "characters": list(self.characters), "words": self.words, **more}
 
     @classmethod
@@ -100,7 +104,7 @@ class HashedWords(Model):
     ) -> "HashedWords":
         characters = options.get("characters")
         if (
-            set(options) - set(_SWITCHES) != {"buckets", "characters", "words"}
+            set(options) - set(_MORE) != {"buckets", "characters", "words"}
             or not isinstance(characters, list)
             or len(characters) != 2
         ):

@@ -80,7 +80,7 @@ def _freeze(ctx: click.Context, param: click.Parameter, value: str) -> int:
     multiple=True,
     metavar="NAME=VALUE",
     callback=_options,
-    help="More of a hashed one: buckets=, characters=3,5, words=2, whole=true, signs=true.",
+    help="More of a hashed one: buckets=, characters=3,5, words=2, whole=true, signs=true, stem=5.",
 )
 @click.option("--vocabulary", type=click.IntRange(2), help="The tokenizer's ids.  [default: 4000 words, 1000 others]")
 @click.option("--length", type=click.IntRange(1), help="Ids of a text.  [default: what 98 % need, 128 at most]")

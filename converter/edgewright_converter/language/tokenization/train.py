@@ -34,11 +34,12 @@ def train_tokenizer(
 
     kind: one of KINDS. special: names of ids that no text gives: "begin" and "end" stand around each encoded text,
     "mask" hides a piece, any other serves the user. options, of the kind "hashed": buckets (half of size, or with
-    whole all of it), characters (3, 5), words (2), whole, signs, as in ``HashedWords``. The rest as in ``Tokenizer``. Raises InputError.
+    whole all of it), characters (3, 5), words (2), whole, signs, stem, as in
+    ``HashedWords``. The rest as in ``Tokenizer``. Raises InputError.
     """
     if kind not in KINDS:
         raise InputError(f"There is no tokenizer of the kind {kind!r}: expected one of {', '.join(KINDS)}.")
-    known = {"buckets", "characters", "words", "whole", "signs"} if kind == "hashed" else set()
+    known = {"buckets", "characters", "words", "whole", "signs", "stem"} if kind == "hashed" else set()
     if set(options) - known:
         raise InputError(f"A tokenizer of the kind {kind} has no option {', '.join(sorted(set(options) - known))}.")
     names = _special(kind, special)

@@ -114,8 +114,8 @@ def _plain_rows(op: Op, table: Tensor) -> bool:
 
 
 def _look_up(graph: Graph, op: Op, table: Tensor) -> None:
-    """EMBEDDING_LOOKUP gives float rows of a table of 4 bits, with a scale for each row or, of narrow ones, one for all;
-    its ids are a plain list."""
+    """EMBEDDING_LOOKUP gives float rows of a table of 4 bits; its ids are a plain list. Each row has its own scale,
+    narrow ones one for all."""
     axis = None if table.shape[1] <= _NARROW else 0
     ids, count = op.input(1), int(np.prod(op.input(1).shape))
     listed = Tensor(f"{ids.name}/list", (count,), "int32")

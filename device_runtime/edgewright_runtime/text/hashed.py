@@ -41,7 +41,9 @@ class HashedWords(Model):
     ) -> None:
         super().__init__(vocabulary, special)
         if not isinstance(characters, tuple) or len(characters) != 2:
-            raise InputError(f"A hashed tokenizer's characters are two numbers, the least and the most: {characters!r}.")
+            raise InputError(
+                f"A hashed tokenizer's characters are two numbers, the least and the most: {characters!r}."
+            )
         shortest, longest = characters
         numbers = all(type(number) is int for number in (buckets, shortest, longest, words))
         if not numbers or not 1 <= buckets <= VOCABULARY_LIMIT or not 1 <= words <= NGRAM_LIMIT:

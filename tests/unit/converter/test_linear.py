@@ -75,7 +75,7 @@ def test_it_learns_with_hashed_words_and_refuses_what_it_cannot(tmp_path: Path) 
     trained = _train(splits, output, settings, False, lambda step, share: None)
     assert trained.metrics["test"]["label"]["accuracy"]["value"] > 0.95
     assert trained.parameters == 500 * 2 + 2 * 3 + 3
+    two = {"label": labels, "verb": tuple(text.split()[0] for text in sentences)}
+    parts = split(Corpus(sentences, two), test=0.3, validation=0.1)
     with pytest.raises(InputError, match=r"takes one --label, no --pretrain and no --backbone"):
-        two = {"label": labels, "verb": tuple(text.split()[0] for text in sentences)}
-        parts = split(Corpus(sentences, two), test=0.3, validation=0.1)
         _train(parts, output, replace(settings, seed=1), False, lambda step, share: None)

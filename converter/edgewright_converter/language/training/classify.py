@@ -97,9 +97,7 @@ def _lesson(
             owner = source[of_text]
         dropout = settings.token_dropout if unknown is not None else 0.0
         if dropout or settings.token_deletion:
-            x = drop_tokens(
-                x, rng, unknown=unknown or 0, dropout=dropout, deletion=settings.token_deletion, swap=0.0
-            )
+            x = drop_tokens(x, rng, unknown=unknown or 0, dropout=dropout, deletion=settings.token_deletion, swap=0.0)
 
         def pick(rows: Array) -> tuple[Any, ...]:
             classes = _one_hot(y, heads, owner[rows])
@@ -172,8 +170,13 @@ def _arrays(splits: Splits, tokenizer: Tokenizer, heads: Mapping[str, tuple[str,
 
 def _sizes(splits: Splits, heads: Mapping[str, tuple[str, ...]]) -> str:
     classes = ", ".join(f"{len(names)} classes of {head}" for head, names in heads.items())
-    parts = ", ".join(f"{len(part):,} to {name}" for name, part in zip(
-        ("train on", "validate", "test"), (splits.train, splits.validation, splits.test), strict=True) if len(part))
+    parts = ", ".join(
+        f"{len(part):,} to {name}"
+        for name, part in zip(
+            ("train on", "validate", "test"), (splits.train, splits.validation, splits.test), strict=True
+        )
+        if len(part)
+    )
     return f"{splits.train.source}: {classes}; texts: {parts}"
 
 

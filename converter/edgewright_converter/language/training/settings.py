@@ -20,13 +20,13 @@ class Settings:
     text, labels, group, target, encoding, format: as ``language.data.read`` takes them. test, validation: shares.
     tokenizer: a kind to train (None: words, for language models and translators bpe), with vocabulary ids (None: 4,000
     words, 1,000 of other kinds) and texts of length ids (None: what 98 % of them need, 128 at most; 64 for a language
-    model), and with tokenizer_options as ``train_tokenizer`` takes them, or a .json file. cleaning: None: small letters, for language models and translators none. truncation,
-    pooling, stride: of the tokenizer.
+    model), and with tokenizer_options as ``train_tokenizer`` takes them; or a .json file. cleaning: None: small
+    letters, for language models and translators none. truncation, pooling, stride: of the tokenizer.
 
     epochs: None: 4, or as many as 2,000 batches take. learning_rate: None: the model's own in the zoo. patience: as
-    TrainingOptions has it, on the validation part. label_smoothing, weight_decay; token_dropout, token_deletion: the shares of a text's
-    tokens that become unknown, and that are left out; augment: what ``parse_augmentation`` reads; class_weights: whether each class counts the
-    same in the loss.
+    TrainingOptions has it, on the validation part. label_smoothing, weight_decay; token_dropout, token_deletion: the
+    shares of a text's tokens that become unknown, and that are left out; augment: what ``parse_augmentation`` reads;
+    class_weights: whether each class counts the same in the loss.
 
     pretrain: "masked" or "causal", first, on corpus (files of texts) and the training texts, for pretrain_epochs.
     backbone: a .keras file whose layers the model begins with. freeze: so many of its layers, from the input on, keep

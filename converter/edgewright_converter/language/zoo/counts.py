@@ -24,7 +24,7 @@ def bag(*, vocabulary: int, classes: int, width: int, depth: int, **rest: Any) -
 
 
 def directions(width: int, classes: int) -> int:
-    """Numbers of a linear model's token: what adds the same to all classes says nothing, so they are fewer than those."""
+    """Numbers of a linear model's token, fewer than classes: what adds the same to all of them says nothing."""
     return max(1, min(width, classes - 1))
 
 

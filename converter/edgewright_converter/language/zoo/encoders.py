@@ -34,9 +34,7 @@ _COMMON: dict[str, Any] = {
 }
 
 
-def _encoder(
-    name: str, body: Callable[..., Any]
-) -> Callable[..., keras.Model]:
+def _encoder(name: str, body: Callable[..., Any]) -> Callable[..., keras.Model]:
     def build(
         *,
         vocabulary: int,
@@ -73,9 +71,7 @@ def plain(name: str) -> str:
     return re.sub(r"\W", "_", name, flags=re.ASCII).strip("_") or "label"
 
 
-def _bag(
-    tokens: Any, x: Any, *, width: int, depth: int, dropout: float, each: bool, causal: bool, pooling: str
-) -> Any:
+def _bag(tokens: Any, x: Any, *, width: int, depth: int, dropout: float, each: bool, causal: bool, pooling: str) -> Any:
     from keras import layers
 
     if each and causal:

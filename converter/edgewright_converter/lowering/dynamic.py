@@ -21,6 +21,7 @@ from .weights import quantized
 _HYBRID = {"FULLY_CONNECTED": 0, "CONV_2D": 0, "DEPTHWISE_CONV_2D": 3}  # and the axis of the output channels
 _LOOKS_UP_INT4 = (2, 18)
 _NARROW = 24  # numbers of a row in 4 bits: a scale of its own, with its zero point, would take as many bytes
+_NEAREST = 0.04  # of its largest number: where the one grid of a narrow table may end, for its rows differ in size
 _WORTHWHILE = 1024  # numbers; tf.lite leaves smaller constants alone, too
 
 
@@ -123,7 +124,7 @@ def _look_up(graph: Graph, op: Op, table: Tensor) -> None:
     place = graph.ops.index(op)
     graph.ops[place : place + 1] = [
         reshape(ids, listed),
-        Op("EMBEDDING_LOOKUP", [listed, quantized(table, 4, axis)], [rows], None, choice=op.choice),
+        Op("EMBEDDING_LOOKUP", [listed, quantized(table, 4, axis, _NEAREST)], [rows], None, choice=op.choice),
         reshape(rows, op.output),
     ]
 

@@ -135,7 +135,7 @@ TASKS = {
                 tokenizer_options={"characters": (1, 4), "words": 1, "whole": True},
                 vocabulary=13_000,
                 length=1024,
-                epochs=25,
+                epochs=50,
                 learning_rate=2e-2,
                 label_smoothing=0.05,
                 # The training texts are long: without half of their tokens they teach what short ones need.

@@ -4,11 +4,14 @@ All ways train a text-cnn of the same width, on the same sentences, and are aske
 templates that nothing was trained on). With so few sentences it is chance which are drawn, so there are several draws;
 the differences are paired, over draws and sentences, and their interval is a bootstrap over both.
 
-plain        the model alone
-augmented    words swapped, deleted, inserted, typos
-pre-trained  a backbone has learned to fill in hidden words of 6,000 paragraphs of LibreOffice's Basque help
-distilled    an augmented text-cnn of four times the width learns from the few sentences, then answers 4,000 others,
-             whose labels nobody looks at; the small model learns those answers
+plain        the model alone, its words those of the few sentences
+pieces       the same with pieces of words instead, learned from the few sentences
+augmented    plain, words swapped, deleted, inserted, typos; three times the steps, for no sentence comes twice
+manual       pieces, learned from the few sentences and 6,000 paragraphs of LibreOffice's Basque help; the model first
+             learns to fill in hidden ones
+requests     the same with 4,000 other requests, whose labels nobody looks at, in place of the help
+distilled    three models of twice the width, of three seeds, learn from the few sentences and answer those 4,000
+             requests, which the words come from too; the small model learns the mean of their answers
 linear       TF-IDF with a linear support vector machine, for comparison
 """
 
@@ -24,21 +27,26 @@ import numpy as np
 from tasks import thin
 
 from edgewright_converter.language.data import Corpus, Splits, split, write_csv
+from edgewright_converter.language.tokenization import train_tokenizer
 from edgewright_converter.language.training import Settings
 from edgewright_converter.language.training.run import _train  # in this process: dozens of trainings of a few seconds
 from edgewright_converter.pipeline import convert
 from edgewright_converter.recipe import parse_recipe
+from edgewright_runtime.text import Cleaning
 
 SIZES, DRAWS = (50, 200, 1000), 3
-WAYS = ("plain", "linear", "augmented", "pre-trained", "distilled")
+WAYS = ("plain", "linear", "pieces", "manual", "requests", "distilled", "augmented")
 AUGMENT = "swap=0.1,delete=0.1,insert=0.05,typos=0.02"
 _SETTINGS = Settings(model="text-cnn", width=24, vocabulary=2000, length=16, learning_rate=3e-3, batch=32)
+_PIECES = replace(_SETTINGS, tokenizer="wordpiece", length=24)
 _STEPS = 600  # of each training
-_PARAGRAPHS = 6000
+_PARAGRAPHS, _REQUESTS = 6000, 4000
+_TEACHERS = 3
 _DISTILL = """
 [[passes]]
 use = "distill"
 student = "text-cnn"
+teachers = {teachers}
 width = 24
 epochs = 8
 batch = 64
@@ -85,7 +93,7 @@ def _right(folder: Path, pool: Corpus, test: Corpus, size: int, draw: int, way: 
     path = folder / f"curve-{size}-{draw}-{way}.json"
     if not path.is_file():
         order = np.random.default_rng((draw, 7)).permutation(len(pool))
-        few, rest = pool.take(order[:size].tolist()), pool.take(order[size : size + 4000].tolist())
+        few, rest = pool.take(order[:size].tolist()), pool.take(order[size : size + _REQUESTS].tolist())
         right = baselines.linear(few, test) if way == "linear" else _trained(folder, few, rest, test, way, path.stem)
         path.write_text(json.dumps(right.tolist()))
         print(f"{path.stem}: {right.mean():.4f}", file=sys.stderr, flush=True)
@@ -98,23 +106,29 @@ def _trained(folder: Path, few: Corpus, rest: Corpus, test: Corpus, way: str, na
     asked = test.take(np.flatnonzero(known).tolist())
     splits = Splits(few, few.take([]), asked)
     model = folder / f"{name}.keras"
-    settings = replace(_SETTINGS, epochs=round(_STEPS / max(1, len(few) // _SETTINGS.batch)))
-    if way in ("augmented", "distilled"):
-        settings = replace(settings, augment=AUGMENT, width=24 if way == "augmented" else 96)
-    elif way == "pre-trained":
-        settings = replace(settings, model=None, width=None, length=None, backbone=str(_backbone(folder)))
-    trained = _train(splits, model, settings, False, lambda step, fraction: None)
+    epochs = round(_STEPS / max(1, len(few) // _SETTINGS.batch))
     if way == "distilled":
-        return _spread(known, _distilled(model, trained.files, rest, asked, few))
+        return _spread(known, _distilled(folder, splits, rest, name, epochs))
+    settings = replace(_SETTINGS if way in ("plain", "augmented") else _PIECES, epochs=epochs)
+    if way == "augmented":
+        settings = replace(settings, augment=AUGMENT, epochs=3 * epochs)
+    elif way in ("manual", "requests"):
+        corpus = _bare(folder, "manual" if way == "manual" else name, rest)
+        settings = replace(settings, pretrain="masked", corpus=(str(corpus),), pretrain_epochs=6)
+    return _spread(known, _answered(model, _learn(splits, model, settings)))
+
+
+def _learn(splits: Splits, model: Path, settings: Settings) -> Any:
+    """The files beside the trained model."""
+    return _train(splits, model, settings, False, lambda step, fraction: None).files
+
+
+def _answered(model: Path, files: Any) -> Right:
     import keras
 
     answers = keras.models.load_model(model, compile=False)
-    return _spread(known, _answered(answers, trained.files["data"], asked))
-
-
-def _answered(model: Any, data: Path, asked: Corpus) -> Right:
-    with np.load(data) as archive:
-        return np.asarray(model.predict(archive["x_test"], verbose=0).argmax(-1) == archive["y_test"])
+    with np.load(files["data"]) as archive:
+        return np.asarray(answers.predict(archive["x_test"], verbose=0).argmax(-1) == archive["y_test"])
 
 
 def _spread(known: Right, right: Right) -> Right:
@@ -123,17 +137,24 @@ def _spread(known: Right, right: Right) -> Right:
     return result
 
 
-def _distilled(model: Path, files: Any, rest: Corpus, asked: Corpus, few: Corpus) -> Right:
+def _distilled(folder: Path, splits: Splits, rest: Corpus, name: str, epochs: int) -> Right:
     from edgewright_converter.check import answers, engine_for
     from edgewright_runtime.bundle import Bundle
-    from edgewright_runtime.text import Tokenizer
 
-    tokenizer = Tokenizer.from_json(files["tokenizer"].read_bytes())
+    texts = (*splits.train.texts, *rest.texts)
+    size, length = _SETTINGS.vocabulary or 2000, _SETTINGS.length or 16
+    tokenizer = train_tokenizer(texts, kind="words", size=size, max_length=length, cleaning=Cleaning(lowercase=True))
+    words = folder / f"{name}.words.json"
+    words.write_bytes(tokenizer.to_json())
+    models = [folder / f"{name}-{seed}.keras" for seed in range(_TEACHERS)]
+    for seed, model in enumerate(models):
+        wide = replace(_SETTINGS, tokenizer=str(words), vocabulary=None, width=48, epochs=epochs, seed=seed)
+        files = _learn(splits, model, wide)
     with np.load(files["data"]) as archive:
         data = {key: archive[key] for key in archive.files}
     data["x_unlabelled"] = np.stack([tokenizer.encode(text) for text in rest.texts])
-    recipe = parse_recipe(_DISTILL, "distilled")
-    bundle = convert(model, data=data, recipe=recipe, output=model.with_suffix(".ewb")).path
+    recipe = parse_recipe(_DISTILL.format(teachers=json.dumps([str(model) for model in models[:-1]])), "distilled")
+    bundle = convert(models[-1], data=data, recipe=recipe, output=models[-1].with_suffix(".ewb")).path
     flatbuffer = Bundle.open(bundle).read("model.tflite")
     with engine_for(flatbuffer) as engine:
         names = tuple(spec.name for spec in engine.inputs)
@@ -141,12 +162,10 @@ def _distilled(model: Path, files: Any, rest: Corpus, asked: Corpus, few: Corpus
     return np.asarray(found.argmax(-1) == data["y_test"])
 
 
-def _backbone(folder: Path) -> Path:
-    path = folder / "basque.keras"
-    if not path.is_file():
-        text = thin(corpora.load("basque"), _PARAGRAPHS)
-        table = folder / "basque.csv"
+def _bare(folder: Path, name: str, rest: Corpus) -> Path:
+    """A table of texts without labels: LibreOffice's help for the name "manual", else those given."""
+    table = folder / f"{name}.bare.csv"
+    if not table.is_file():
+        text = thin(corpora.load("basque"), _PARAGRAPHS) if name == "manual" else Corpus(rest.texts)
         write_csv(text, table)
-        settings = replace(_SETTINGS, pretrain="masked", epochs=3, batch=128)
-        _train((str(table),), path, settings, False, lambda step, fraction: None)
-    return path
+    return table

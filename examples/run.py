@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,11 +27,10 @@ from edgewright.remote import connected
 from edgewright_converter.beside import beside
 from edgewright_converter.language.data import Splits
 from edgewright_converter.language.metrics import Measure, modelling, proportion, translation
-from edgewright_converter.language.tokenization import train_tokenizer
-from edgewright_converter.language.training import Settings, Trained, train
+from edgewright_converter.language.training import Trained, train
 from edgewright_converter.pipeline import convert
 from edgewright_runtime.errors import EdgewrightError
-from edgewright_runtime.text import Cleaning, Tokenizer
+from edgewright_runtime.text import Tokenizer
 
 _GIVEN = ("tokenizer", "labels", "data", "features", "task")  # of what a training leaves beside its model
 FIGURES = {"classify": "accuracy", "spot": "accuracy", "generate": "bits per byte", "translate": "BLEU"}
@@ -84,7 +83,7 @@ def example(task: Task, folder: Path, device: str | None = None, splits: Splits 
         sources = [str(recordings)]
     else:
         sources = splits = splits or task.load()
-    trained = train(sources, model, _settings(task, folder, splits))
+    trained = train(sources, model, task.settings)
     left = vars(beside(model))
     own = {name: str(left[name]) for name in _GIVEN if left.get(name) is not None}
     bundle = convert(model, output=model.with_suffix(".ewb"), recipe=task.recipe, **own).path
@@ -96,21 +95,6 @@ def example(task: Task, folder: Path, device: str | None = None, splits: Splits 
     if splits is None:
         return _heard(task, bundle, trained, found)
     return _read(task, bundle, trained, found, splits)
-
-
-def _settings(task: Task, folder: Path, splits: Splits | None) -> Settings:
-    """The task's, with a tokenizer of its own kind where it asks for one."""
-    if not task.tokenizer or splits is None:
-        return task.settings
-    tokenizer = train_tokenizer(
-        splits.train.texts,
-        max_length=task.settings.length or 128,
-        cleaning=Cleaning(lowercase=True),
-        **task.tokenizer,
-    )
-    path = folder / f"{task.name}.own.json"
-    path.write_bytes(tokenizer.to_json())
-    return replace(task.settings, tokenizer=str(path))
 
 
 def _read(task: Task, bundle: Path, trained: Trained, found: Evaluation, splits: Splits) -> Row:

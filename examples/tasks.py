@@ -5,7 +5,6 @@ oromo, english: language models, 300,000 bytes. en-es: translated phrases, as ma
 """
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import corpora
 
@@ -18,8 +17,7 @@ CLASSIFIER_BYTES, LANGUAGE_MODEL_BYTES = 100_000, 300_000
 @dataclass(frozen=True)
 class Task:
     """corpus: a name of corpora.py, "" for recordings; settings: of the training; recipe: of the conversion; kind: what
-    the model is for; bytes_limit: of the bundle; tokenizer: what ``train_tokenizer`` is told that the
-    settings cannot say; splits: shares.
+    the model is for; bytes_limit: of the bundle; splits: shares.
     """
 
     name: str
@@ -28,7 +26,6 @@ class Task:
     recipe: str = "int8-fast"
     kind: str = "classify"
     bytes_limit: int = CLASSIFIER_BYTES
-    tokenizer: dict[str, Any] = field(default_factory=dict)
     splits: dict[str, float] = field(default_factory=lambda: {"test": 0.18, "validation": 0.05})
 
     def load(self, limit: int | None = None) -> Splits:
@@ -56,7 +53,14 @@ TASKS = {
         Task(
             "sentiment",
             "sentiment",
-            Settings(model="bag-of-embeddings", width=16, depth=1, vocabulary=3700, epochs=6, learning_rate=3e-3),
+            # All bytes for buckets: a weight for each of 91,000, and words no longer than their first letters in pairs.
+            Settings(
+                model="linear",
+                tokenizer="hashed",
+                tokenizer_options={"characters": (5, 5), "whole": True, "signs": True, "stem": 5},
+                vocabulary=91_000,
+                length=256,
+            ),
         ),
         *(
             Task(
@@ -115,8 +119,21 @@ TASKS = {
             "medical",
             "medical",
             Settings(
-                model="text-cnn", width=24, tokenizer="wordpiece", vocabulary=2400, length=32, epochs=3, batch=128
+                model="bag-of-embeddings",
+                width=20,
+                depth=0,
+                options={"pooling": "real"},
+                tokenizer="hashed",
+                tokenizer_options={"whole": True},
+                vocabulary=8600,
+                length=128,
+                epochs=6,
+                batch=128,
+                learning_rate=1e-2,
+                token_dropout=0.0,
+                token_deletion=0.1,
             ),
+            recipe="int4",
         ),
         Task(
             "languages",
@@ -126,12 +143,19 @@ TASKS = {
                 width=12,
                 depth=0,
                 options={"pooling": "real"},
-                length=512,
-                epochs=25,
-                learning_rate=1e-2,
+                # fastText's way: runs of characters tell more of a language than its words do.
+                tokenizer="hashed",
+                tokenizer_options={"characters": (1, 4), "words": 1, "whole": True},
+                vocabulary=13_000,
+                length=1024,
+                epochs=50,
+                learning_rate=2e-2,
+                label_smoothing=0.05,
+                # The training texts are long: without half of their tokens they teach what short ones need.
+                token_dropout=0.0,
+                token_deletion=0.5,
             ),
-            # fastText's way: runs of two and three characters tell more of a language than its words do.
-            tokenizer={"kind": "hashed", "size": 6000, "buckets": 5000, "characters": (2, 3), "words": 1},
+            recipe="int4",
         ),
     )
 }

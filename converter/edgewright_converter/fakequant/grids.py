@@ -43,14 +43,15 @@ def snap(weights: Array, scale: Array, bits: int) -> Array:
     return (np.clip(np.round(weights / scale), -limit, limit) * scale).astype(np.float32)
 
 
-def best_clip(weights: Array, reduced: tuple[int, ...], bits: int) -> Array:
+def best_clip(weights: Array, reduced: tuple[int, ...], bits: int, lowest: float = 0.4) -> Array:
     """The fraction of max |w|, by channel, at which the grid ends with the least squared error; 1 where nothing is won.
+    lowest: the smallest that is tried.
 
     With few bits the ends of a bell curve are worth giving up for a finer grid (Banner et al. 2019).
     """
     best = np.ones_like(weight_scale(weights, reduced, bits))
     least = np.full_like(best, np.inf)
-    for clip in np.linspace(1.0, 0.4, 25, dtype=np.float32):
+    for clip in np.linspace(1.0, lowest, 25, dtype=np.float32):
         snapped = snap(weights, weight_scale(weights, reduced, bits, clip), bits)
         error = ((weights - snapped) ** 2).sum(axis=reduced, keepdims=True)
         better = error < least * (1 - 1e-6)

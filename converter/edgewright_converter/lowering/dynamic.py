@@ -4,10 +4,10 @@ FULLY_CONNECTED, CONV_2D and DEPTHWISE_CONV_2D take int8 weights beside a float 
 the fly, row by row. Every other large constant, an embedding above all, is stored in integers and dequantized: rows of
 a GATHER after they were gathered, the rest where it is read.
 
-A table whose rows have scales of their own has them as a second table, which is gathered too: as a grid by channel
-each row would cost 8 bytes more, for a zero point. It is one with 4 bits, where no training has settled one scale for
-all, and one that is the weights of a FULLY_CONNECTED too, as in language models whose exit is their entrance: the
-integers of both are the same then, and stored once.
+A table whose rows have scales of their own has them as a second table, which is gathered too: as a grid by channel each
+row would cost 8 bytes more, for a zero point. It is one with 4 bits, where rows are not narrow and no training has
+settled one scale for all, and one that is the weights of a FULLY_CONNECTED too, as in language models whose exit is
+their entrance: the integers of both are the same then, and stored once.
 
 4 bits: FULLY_CONNECTED; from 2.18 on a GATHER of rows that fill whole bytes; the rest stays at 8.
 """
@@ -22,6 +22,8 @@ from .weights import dense_axis, quantized
 
 _HYBRID = {"FULLY_CONNECTED": 0, "CONV_2D": 0, "DEPTHWISE_CONV_2D": 3}  # and the axis of the output channels
 _REAL_INT4 = (2, 18)  # DEQUANTIZE of 4 bits
+_NARROW = 24  # numbers of a row in 4 bits: a scale of its own would take a third of their bytes, or more
+_NEAREST = 0.04  # of its largest number: where the one grid of a narrow table may end, for its rows differ in size
 _WORTHWHILE = 1024  # numbers; tf.lite leaves smaller constants alone, too
 
 
@@ -77,7 +79,7 @@ def _ask_for_symmetric(op: Op) -> None:
 def _gather_integers(graph: Graph, op: Op, table: Tensor, bits: int, runtime: tuple[int, ...]) -> None:
     plain = _plain_rows(op, table)
     if bits == 4 and runtime >= _REAL_INT4 and plain and table.shape[1] % 2 == 0:  # else rows share a byte
-        rows = quantized(table, 4, 0)
+        rows = quantized(table, 4, 0) if table.shape[1] > _NARROW else quantized(table, 4, None, _NEAREST)
     elif bits == 8 and plain and _is_weights(graph, table, runtime):
         rows = quantized(table, 8, 0)
     else:

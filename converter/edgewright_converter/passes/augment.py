@@ -18,10 +18,12 @@ def augment(
     dropout: share of tokens that become ``unknown``; deletion: that vanish, what follows moves up; swap: that change
     places with the next. A row never loses its last token.
     """
-    tokens = _swap(tokens, rng, swap)
+    tokens = _swap(tokens, rng, swap) if swap else tokens
     real = np.not_equal(tokens, PAD)
     dropped = np.less(rng.random(tokens.shape), dropout) & real
     tokens = np.where(dropped, np.asarray(unknown, tokens.dtype), tokens)
+    if not deletion:
+        return tokens
     gone = np.less(rng.random(tokens.shape), deletion) & real
     gone &= np.any(real & ~gone, axis=1, keepdims=True)
     return _without(tokens, gone)

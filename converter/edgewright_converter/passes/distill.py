@@ -27,7 +27,7 @@ from .matching import Pairs, matched
 from .training import TrainingOptions, strategy_scope, train
 
 DERIVED = "derived"
-STUDENTS = tuple(name for name, entry in ZOO.items() if entry.task == "classify")
+STUDENTS = tuple(name for name, entry in ZOO.items() if entry.task == "classify" and not entry.solved)
 SEQUENCES = tuple(name for name in STUDENTS if ZOO[name].per_token)  # those that can answer for each token
 _MANY_CLASSES = 256
 _MOST_NUMBERS = 1 << 24  # of a teacher's answers that are in memory at once

@@ -2,7 +2,8 @@
 
 Each word gives its id, if it is known, then a bucket for each of its n-grams of characters, "<" before and ">" behind
 it; then come the buckets of the rows of words that end with it. A bucket is a CRC-32 of UTF-8, so that two different
-n-grams may share one. Source: Bojanowski et al. 2016; Joulin et al. 2016.
+n-grams may share one. With ``whole`` a word without an id has a bucket too, and no vocabulary is needed at all.
+Source: Bojanowski et al. 2016; Joulin et al. 2016.
 """
 
 from binascii import crc32
@@ -11,15 +12,18 @@ from typing import Any, Optional
 
 from ..errors import InputError
 from .model import VOCABULARY_LIMIT, Model
-from .words import words
+from .words import WORD_LIMIT, words
 
 NGRAM_LIMIT = 8
+_MORE = ("whole", "signs", "stem")  # options that a document names where they are set
 _KEPT = 8192  # words whose ids are remembered
 
 
 class HashedWords(Model):
     """buckets: how many ids follow those of the vocabulary; characters: the shortest and the longest n-gram of
-    characters, or (0, 0) for none; words: the longest row of words that has a bucket, or 1 for none.
+    characters, or (0, 0) for none; words: the longest row of words that has a bucket, or 1 for none; whole: whether a
+    word without an id has one; signs: whether runs of punctuation and symbols are words; stem: how many letters of each
+    word count in a row, or 0 for all.
     """
 
     kind = "hashed"
@@ -31,8 +35,15 @@ class HashedWords(Model):
         buckets: int,
         characters: tuple[int, int] = (3, 5),
         words: int = 2,
+        whole: bool = False,
+        signs: bool = False,
+        stem: int = 0,
     ) -> None:
         super().__init__(vocabulary, special)
+        if not isinstance(characters, tuple) or len(characters) != 2:
+            raise InputError(
+                f"A hashed tokenizer's characters are two numbers, the least and the most: {characters!r}."
+            )
         shortest, longest = characters
         numbers = all(type(number) is int for number in (buckets, shortest, longest, words))
         if not numbers or not 1 <= buckets <= VOCABULARY_LIMIT or not 1 <= words <= NGRAM_LIMIT:
@@ -41,7 +52,12 @@ class HashedWords(Model):
             )
         if characters != (0, 0) and not 1 <= shortest <= longest <= NGRAM_LIMIT:
             raise InputError(f"A hashed tokenizer's n-grams have 1 to {NGRAM_LIMIT} characters, the shortest first.")
+        if type(whole) is not bool or type(signs) is not bool:
+            raise InputError("A hashed tokenizer's whole and signs are true or false.")
+        if type(stem) is not int or not 0 <= stem <= WORD_LIMIT:
+            raise InputError(f"A hashed tokenizer's stem is 0 to {WORD_LIMIT} letters.")
         self.buckets, self.characters, self.words = buckets, characters, words
+        self.whole, self.signs, self.stem = whole, signs, stem
         self._known: dict[str, list[int]] = {}
 
     @property
@@ -51,7 +67,7 @@ class HashedWords(Model):
     def ids(self, text: str) -> Iterator[int]:
         row: list[str] = []
         known = self._known
-        for word in words(text):
+        for word in words(text, signs=self.signs):
             found = known.get(word)
             if found is None:
                 found = self._of_word(word)
@@ -59,12 +75,12 @@ class HashedWords(Model):
                     known.clear()
                 known[word] = found
             yield from found
-            row = [*row[-(self.words - 1) :], word] if self.words > 1 else []
+            row = [*row[-(self.words - 1) :], word[: self.stem or None]] if self.words > 1 else []
             for length in range(2, len(row) + 1):
                 yield self._bucket(" ".join(row[-length:]))
 
     def _of_word(self, word: str) -> list[int]:
-        found = [self.ids_of[word]] if word in self.ids_of else []
+        found = [self.ids_of[word]] if word in self.ids_of else [self._bucket(word)] if self.whole else []
         shortest, longest = self.characters
         if longest:
             framed = f"<{word}>"
@@ -81,7 +97,8 @@ class HashedWords(Model):
         return (self.vocabulary[index] if first else " " + self.vocabulary[index]).encode()
 
     def options(self) -> dict[str, Any]:
-        return {"buckets": self.buckets, "characters": list(self.characters), "words": self.words}
+        more = {name: getattr(self, name) for name in _MORE if getattr(self, name)}
+        return {"buckets": self.buckets, "characters": list(self.characters), "words": self.words, **more}
 
     @classmethod
     def from_options(
@@ -89,11 +106,11 @@ class HashedWords(Model):
     ) -> "HashedWords":
         characters = options.get("characters")
         if (
-            set(options) != {"buckets", "characters", "words"}
+            set(options) - set(_MORE) != {"buckets", "characters", "words"}
             or not isinstance(characters, list)
             or len(characters) != 2
         ):
             raise InputError(
                 "A hashed tokenizer has the options buckets, words, and characters: the least and the most."
             )
-        return cls(vocabulary, special, options["buckets"], (characters[0], characters[1]), options["words"])
+        return cls(vocabulary, special, **{**options, "characters": (characters[0], characters[1])})

@@ -35,8 +35,9 @@ _ALONE_RANGES = (
 
 
 # Over one letter for each character, its kind: W a letter or number, A one that stands alone, M a mark, I an invisible
-# one, "'" an apostrophe, "." what separates words.
+# one, "'" an apostrophe, P punctuation or a symbol, "." what else separates words.
 _WORD = re.compile("W[WMI]*(?:'I*W[WMI]*)*|A[MI]*")
+_WORD_OR_SIGNS = re.compile(f"{_WORD.pattern}|[P']+")
 
 
 class _Kinds(dict[int, str]):
@@ -56,16 +57,21 @@ def _kind(character: str) -> str:
     if major in "LN":
         code = ord(character)
         return "A" if any(low <= code <= high for low, high in _ALONE_RANGES) else "W"
+    if major in "PS":
+        return "P"
     return "I" if major == "F" and character != "\u200b" else "."  # U+200B: a space without width
 
 
 _KINDS = _Kinds()
 
 
-def spans(text: str) -> Iterator[tuple[int, int, str]]:
-    """(start, end, word) of the words of any text. A mark without a letter is dropped."""
+def spans(text: str, *, signs: bool = False) -> Iterator[tuple[int, int, str]]:
+    """(start, end, word) of the words of any text. A mark without a letter is dropped.
+
+    signs: a run of punctuation and symbols, ":-)" or "!!!", is a word too.
+    """
     kinds = text.translate(_KINDS)
-    for match in _WORD.finditer(kinds):
+    for match in (_WORD_OR_SIGNS if signs else _WORD).finditer(kinds):
         start, end = match.span()
         word = text[start:end]
         if not word.isascii() or "'" in word:
@@ -77,9 +83,9 @@ def spans(text: str) -> Iterator[tuple[int, int, str]]:
         yield start, end, word[:WORD_LIMIT]
 
 
-def words(text: str) -> Iterator[str]:
-    """The words of any text."""
-    for _, _, word in spans(text):
+def words(text: str, *, signs: bool = False) -> Iterator[str]:
+    """The words of any text, as ``spans`` finds them."""
+    for _, _, word in spans(text, signs=signs):
         yield word
 
 

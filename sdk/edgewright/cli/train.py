@@ -74,6 +74,14 @@ def _freeze(ctx: click.Context, param: click.Parameter, value: str) -> int:
 @click.option("--test", default=0.18, show_default=True, help="The test part's share.")
 @click.option("--validation", default=0.1, show_default=True, help="The validation part's share.")
 @click.option("--tokenizer", help=f"{', '.join(TOKENIZERS)}, or a JSON file.  [default: words, bpe to generate]")
+@click.option(
+    "--tokenizer-option",
+    "tokenizer_options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=_options,
+    help="More of a hashed one: buckets=, characters=3,5, words=2, whole=true, signs=true, stem=5.",
+)
 @click.option("--vocabulary", type=click.IntRange(2), help="The tokenizer's ids.  [default: 4000 words, 1000 others]")
 @click.option("--length", type=click.IntRange(1), help="Ids of a text.  [default: what 98 % need, 128 at most]")
 @click.option("--cased/--lowercase", "cased", default=None, help="Whether capitals count.  [default: to generate]")
@@ -85,6 +93,7 @@ def _freeze(ctx: click.Context, param: click.Parameter, value: str) -> int:
 @click.option("--label-smoothing", type=float, help="[default: 0.1 for classes, 0 for tokens]")
 @click.option("--weight-decay", default=0.01, show_default=True)
 @click.option("--token-dropout", type=float, help="Share of tokens that become unknown.  [default: 0.1 for classes]")
+@click.option("--token-deletion", default=0.0, show_default=True, help="Share of tokens that are left out.")
 @click.option("--augment", default="", metavar="NAME=P,…", help="E.g. swap=0.1,delete=0.1,typos=0.05.")
 @click.option("--class-weights", is_flag=True, help="Each class counts the same in the loss.")
 @click.option("--patience", default=0, show_default=True, help="Stop after so many epochs without a better one.")

@@ -506,6 +506,25 @@ def test_parts_with_one_settled_range_are_joined_on_it() -> None:
     assert kinds(model) == {"QUANTIZE": 1, "FULLY_CONNECTED": 2, "CONCATENATION": 1, "DEQUANTIZE": 1}
 
 
+@pytest.mark.parametrize(("width", "scales"), [(16, 1), (64, 300)])
+def test_a_narrow_table_in_four_bits_has_one_scale_that_ends_where_most_is_won(width: int, scales: int) -> None:
+    net = Net()
+    table = normal(300, width)
+    table[7, 0] = 12.0  # a grid that reached this far would have one point for all others
+    gather = schema.GatherOptionsT()
+    net.inputs = [Tensor("ids", (1, 9), "int32")]
+    model = net.model(net.add("GATHER", [table, net.inputs[0]], (1, 9, width), gather))
+    samples = [{"ids": np.arange(10, 19, dtype=np.int32)[np.newaxis]}]
+    before = run(model, samples)
+    quantize_weights(model.main, lambda op: 4, (2, 18))
+    set_versions(model.main)
+    tables = [op.input(0) for op in model.main.ops if op.kind == "GATHER"]
+    assert [table.dtype for table in tables] == (["int4"] if scales == 1 else ["int4", "float32"])
+    (error,) = (np.abs(a[0] - b[0]).mean() for a, b in zip(before, run(model, samples), strict=True))
+    assert error < 0.25 * np.abs(before[0][0]).mean()
+    assert len(write_model(model)) < 300 * width // 2 + 4 * scales + 1500
+
+
 def test_large_constants_are_stored_in_integers_and_gathered_as_such() -> None:
     net = Net((1, 40, 32))
     model = net.model(net.plus(net.inputs[0], Tensor.constant("positions", normal(1, 40, 32))))

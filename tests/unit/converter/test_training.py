@@ -262,6 +262,8 @@ def test_what_cannot_be_is_refused_in_a_sentence(tmp_path: Path) -> None:
         ({"strategy": "all"}, "Strategy must be"),
         ({"rate_decay": 1.5}, "at most 1"),
         ({"token_dropout": 1.0}, "below 1"),
+        ({"token_deletion": 1.0}, "below 1"),
+        ({"tokenizer_options": {"whole": True}}, "name it, with --tokenizer"),
     ):
         with pytest.raises(InputError, match=words):
             Settings(**wrong)

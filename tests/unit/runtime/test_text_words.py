@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit.models import words_tokenizer
 
+from edgewright_runtime.errors import InputError
 from edgewright_runtime.text.hashed import HashedWords
 from edgewright_runtime.text.words import WORD_LIMIT, spans, words
 
@@ -86,6 +87,21 @@ def test_hashed_ngrams(text: str) -> None:
         word for word in text.split() if word in ("a", "ab")
     ]
     assert known.size == 54
+
+
+def test_whole_words_stems_and_signs_are_hashed_without_a_vocabulary() -> None:
+    from zlib import crc32
+
+    bare = HashedWords(("[PAD]", "[UNK]"), {"pad": 0, "unknown": 1}, 90, (0, 0), 2, whole=True, signs=True, stem=3)
+    pieces = ["isn't", "great", "isn gre", "!!", "gre !!", "\N{SLIGHTLY SMILING FACE}", "!! \N{SLIGHTLY SMILING FACE}"]
+    ids = list(bare.ids("isn't great!! \N{SLIGHTLY SMILING FACE}"))
+    assert ids == [2 + crc32(piece.encode()) % 90 for piece in pieces]
+    again = HashedWords.from_options(bare.vocabulary, bare.special, bare.options())
+    assert list(again.ids("isn't great!! \N{SLIGHTLY SMILING FACE}")) == ids
+    assert HashedWords(bare.vocabulary, bare.special, 9).options() == {"buckets": 9, "characters": [3, 5], "words": 2}
+    for wrong in ({"whole": 1}, {"stem": -1}, {"stem": True}, {"characters": 5}):
+        with pytest.raises(InputError, match="A hashed tokenizer's"):
+            HashedWords(bare.vocabulary, bare.special, 9, **wrong)  # type: ignore[arg-type]
 
 
 def test_without_ngrams_of_characters_a_strange_word_is_unknown() -> None:

@@ -33,12 +33,13 @@ def train_tokenizer(
     """A tokenizer of at most ``size`` ids. The same texts, in any order, give the same one.
 
     kind: one of KINDS. special: names of ids that no text gives: "begin" and "end" stand around each encoded text,
-    "mask" hides a piece, any other serves the user. options, of the kind "hashed": buckets (half of size), characters
-    (3, 5), words (2), as in ``HashedWords``. The rest as in ``Tokenizer``. Raises InputError.
+    "mask" hides a piece, any other serves the user. options, of the kind "hashed": buckets (half of size, or with
+    whole all of it), characters (3, 5), words (2), whole, signs, stem, as in
+    ``HashedWords``. The rest as in ``Tokenizer``. Raises InputError.
     """
     if kind not in KINDS:
         raise InputError(f"There is no tokenizer of the kind {kind!r}: expected one of {', '.join(KINDS)}.")
-    known = {"buckets", "characters", "words"} if kind == "hashed" else set()
+    known = {"buckets", "characters", "words", "whole", "signs", "stem"} if kind == "hashed" else set()
     if set(options) - known:
         raise InputError(f"A tokenizer of the kind {kind} has no option {', '.join(sorted(set(options) - known))}.")
     names = _special(kind, special)
@@ -80,11 +81,12 @@ def _hashed(texts: list[str], size: int, special: Special, buckets: int | None =
     from edgewright_runtime.text.hashed import HashedWords
     from edgewright_runtime.text.words import words
 
-    buckets = max(1, size // 2) if buckets is None else buckets
-    counts = Counter(word for text in texts for word in words(text))
-    return _model(
-        HashedWords, special, _most_frequent(counts, size - len(special) - buckets), buckets=buckets, **options
-    )
+    if buckets is None:
+        buckets = size - len(special) if options.get("whole") else max(1, size // 2)
+    room = size - len(special) - buckets
+    signs = bool(options.get("signs"))
+    counts = Counter(word for text in texts for word in words(text, signs=signs)) if room > 0 else Counter[str]()
+    return _model(HashedWords, special, _most_frequent(counts, room), buckets=buckets, **options)
 
 
 def _characters(texts: list[str], size: int, special: Special) -> Model:

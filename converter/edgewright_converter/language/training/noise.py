@@ -16,21 +16,19 @@ from .settings import Settings
 def token_dropper(
     tokenizer: Tokenizer, settings: Settings, usual: float
 ) -> Callable[[Array, np.random.Generator], Array]:
-    """A function of (rows, length) ids that makes a share of them unknown: the settings', else ``usual`` where the
-    tokenizer has an unknown token. Raises InputError where a share is asked for and it has none.
+    """A function of (rows, length) ids that leaves out a share of them and makes another unknown: the settings', else
+    ``usual`` where the tokenizer has an unknown token. Raises InputError where that is asked for and it has none.
     """
-    unknown, share = tokenizer.unknown_id, settings.token_dropout
-    if unknown is None:
-        if share:
-            raise InputError(
-                "--token-dropout makes tokens unknown, and this tokenizer knows every text: leave it out, or take "
-                "another kind (--tokenizer words, characters, wordpiece, unigram)."
-            )
+    unknown, share, deletion = tokenizer.unknown_id, settings.token_dropout, settings.token_deletion
+    if unknown is None and share:
+        raise InputError(
+            "--token-dropout makes tokens unknown, and this tokenizer knows every text: leave it out, or take "
+            "another kind (--tokenizer words, characters, wordpiece, unigram)."
+        )
+    dropped = 0.0 if unknown is None else usual if share is None else share
+    if not dropped and not deletion:
         return lambda x, rng: x
-    dropped = usual if share is None else share
-    if not dropped:
-        return lambda x, rng: x
-    return lambda x, rng: augment(x, rng, unknown=unknown, dropout=dropped, deletion=0.0, swap=0.0)
+    return lambda x, rng: augment(x, rng, unknown=unknown or 0, dropout=dropped, deletion=deletion, swap=0.0)
 
 
 def token_loss(smoothing: float = 0.0) -> Any:

@@ -111,7 +111,9 @@ def _train(sources: Any, output: Path, settings: Settings, resume: bool, tell: P
 
 
 def _with_rate(settings: Settings) -> Settings:
-    """With the model's own learning rate, where none is given."""
+    """With the model's own learning rate, where none is given; a model that is solved reads its texts whole."""
+    if settings.model is not None and ZOO[settings.model].solved:
+        settings = replace(settings, token_dropout=0.0, token_deletion=0.0)
     if settings.learning_rate is not None or settings.model is None:
         return settings
     return replace(settings, learning_rate=ZOO[settings.model].rate)
@@ -222,6 +224,7 @@ def _tokenizer(settings: Settings, splits: Splits, bare: Sequence[str]) -> Token
             max_length=length,
             cleaning=settings.cleaning or Cleaning(lowercase=not speaks),
             special=special,
+            **settings.tokenizer_options,
         )
 
     if settings.length is not None or task == "generate":
@@ -255,7 +258,7 @@ def _course(splits: Splits, tokenizer: Tokenizer, settings: Settings) -> Course:
     return _COURSES[task](splits, tokenizer, settings)
 
 
-_OF_CLASSES = ("augment", "class_weights", "pretrain", "pooling")
+_OF_CLASSES = ("token_deletion", "augment", "class_weights", "pretrain", "pooling")
 _COURSES = {"classify": classify.course, "generate": modelling.course, "translate": translating.course}
 
 

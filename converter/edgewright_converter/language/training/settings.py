@@ -20,14 +20,14 @@ class Settings:
     text, labels, group, target, encoding, format: as ``language.data.read`` takes them. test, validation: shares.
     tokenizer: a kind to train (None: words, for language models and translators bpe), with vocabulary ids (None: 4,000
     words, 1,000 of other kinds) and texts of length ids (None: what 98 % of them need, 128 at most; 64 for a language
-    model), or a .json file. cleaning: None: small letters, for language models and translators none. truncation,
-    pooling, stride: of the tokenizer.
+    model), and with tokenizer_options as ``train_tokenizer`` takes them; or a .json file. cleaning: None: small
+    letters, for language models and translators none. truncation, pooling, stride: of the tokenizer.
 
     epochs: None: 4, or as many as 2,000 batches take. learning_rate: None: the model's own in the zoo. patience: as
     TrainingOptions has it, on the validation part. label_smoothing: None: 0.1 for classes, 0 for tokens; weight_decay;
     token_dropout: the share of a text's tokens that become unknown, None: 0.1 for classes where the tokenizer has an
-    unknown token, else 0; augment: what ``parse_augmentation`` reads; class_weights: whether each class counts the same
-    in the loss.
+    unknown token, else 0; token_deletion: the share that is left out; augment: what ``parse_augmentation`` reads;
+    class_weights: whether each class counts the same in the loss.
 
     pretrain: "masked" or "causal", first, on corpus (files of texts) and the training texts, for pretrain_epochs.
     backbone: a .keras file whose layers the model begins with. freeze: so many of its layers, from the input on, keep
@@ -50,6 +50,7 @@ class Settings:
     validation: float = 0.1
 
     tokenizer: str | None = None
+    tokenizer_options: Mapping[str, Any] = field(default_factory=dict)
     vocabulary: int | None = None
     length: int | None = None
     cleaning: Cleaning | None = None
@@ -63,6 +64,7 @@ class Settings:
     label_smoothing: float | None = None
     weight_decay: float = 0.01
     token_dropout: float | None = None
+    token_deletion: float = 0.0
     augment: str = ""
     class_weights: bool = False
     patience: int = 0
@@ -83,7 +85,7 @@ class Settings:
         """Raises InputError."""
         if self.pretrain not in PRETRAINING:
             raise InputError(f"pretrain is {self.pretrain!r}: expected masked or causal.")
-        for name in ("label_smoothing", "token_dropout"):
+        for name in ("label_smoothing", "token_dropout", "token_deletion"):
             share = getattr(self, name)
             if share is not None and not 0 <= share < 1:
                 raise InputError(f"{name} is {share:g}: expected a share from 0 to below 1.")
@@ -95,6 +97,8 @@ class Settings:
             raise InputError("freeze and rate_decay are about a backbone, and none is given: give --backbone.")
         if self.corpus and not self.pretrain:
             raise InputError("A corpus is for pre-training: say how, with --pretrain masked or causal.")
+        if self.tokenizer_options and (self.tokenizer is None or self.tokenizer.endswith(".json")):
+            raise InputError("Options of a tokenizer are for a kind that is to be trained: name it, with --tokenizer.")
         if self.weight_decay < 0:
             raise InputError(f"weight_decay is {self.weight_decay:g}: expected 0 or more.")
         self.training(1, self.epochs)

@@ -9,8 +9,8 @@ from edgewright_runtime.errors import InputError
 from edgewright_runtime.text import Tokenizer
 
 from ...passes.training import fit, strategy_scope
-from ..zoo import build
-from . import pretrain
+from ..zoo import build, entry
+from . import linear, pretrain
 from .backbone import Backbone
 from .course import Course, batches
 from .noise import token_loss
@@ -59,6 +59,10 @@ def learn(
     begin = 0.05 + (_PRETRAINING if first else 0.0)
     heads = [layer.name for layer in model.layers if layer.name in model.output_names]
     frozen = freeze(model, heads, settings.freeze)
+    if settings.model is not None and entry(settings.model).solved:
+        passes = linear.solve(model, course, settings, lambda share: tell("solve", 0.05 + 0.9 * share))
+        model.compile(adam_w(settings.rate, settings.weight_decay), course.loss(), jit_compile=False)
+        return Learned(model, (), (), (), passes)
     training = settings.training(course.samples, settings.epochs)
     scales = rate_scales(model, heads, settings.rate_decay)
     fit(

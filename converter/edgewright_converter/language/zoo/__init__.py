@@ -2,6 +2,7 @@
 
 name                 what it is                                                          an answer for each token
 bag-of-embeddings    mean of the embeddings, `depth` dense layers (Joulin et al. 2016)   the same for all
+linear               one product, solved by language/training/linear.py                  the same for all
 text-cnn             `depth` convolutions over the tokens, maximum (Kim 2014)            yes
 lstm, gru            `depth` recurrent layers, the last state                            yes, every state
 transformer          `depth` post-norm encoder blocks, mean (BERT's; ALBERT's sharing)   yes

@@ -57,6 +57,7 @@ def choices(
             found.append(choice(entry.width, entry.depth))
             continue
         for depth in entry.depths:
-            fits = [w for w in WIDTHS if choice(w, depth).estimate.bytes[mode] <= max_bytes]
-            found += [choice(max(fits), depth)] if fits else []
+            fits = [own for own in (choice(w, depth) for w in WIDTHS) if own.estimate.bytes[mode] <= max_bytes]
+            # The first of the largest: beyond its classes a linear model does not grow.
+            found += [max(fits, key=lambda own: own.estimate.bytes[mode])] if fits else []
     return found

@@ -23,6 +23,18 @@ def bag(*, vocabulary: int, classes: int, width: int, depth: int, **rest: Any) -
     yield parts.dense(width, classes)
 
 
+def directions(width: int, classes: int) -> int:
+    """Numbers of a linear model's token, fewer than classes: what adds the same to all of them says nothing."""
+    return max(1, min(width, classes - 1))
+
+
+def linear(*, vocabulary: int, classes: int, width: int, length: int, **rest: Any) -> Iterator[Part]:
+    own = directions(width, classes)
+    yield parts.embedding(vocabulary, own)
+    yield parts.plain(length * own)
+    yield parts.dense(own, classes)
+
+
 def cnn(
     *, vocabulary: int, length: int, classes: int, width: int, depth: int, kernels: tuple[int, ...], **rest: Any
 ) -> Iterator[Part]:

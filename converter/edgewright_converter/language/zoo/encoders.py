@@ -34,9 +34,7 @@ _COMMON: dict[str, Any] = {
 }
 
 
-def _encoder(
-    name: str, body: Callable[..., Any]
-) -> Callable[..., keras.Model]:
+def _encoder(name: str, body: Callable[..., Any]) -> Callable[..., keras.Model]:
     def build(
         *,
         vocabulary: int,
@@ -73,9 +71,7 @@ def plain(name: str) -> str:
     return re.sub(r"\W", "_", name, flags=re.ASCII).strip("_") or "label"
 
 
-def _bag(
-    tokens: Any, x: Any, *, width: int, depth: int, dropout: float, each: bool, causal: bool, pooling: str
-) -> Any:
+def _bag(tokens: Any, x: Any, *, width: int, depth: int, dropout: float, each: bool, causal: bool, pooling: str) -> Any:
     from keras import layers
 
     if each and causal:
@@ -201,6 +197,20 @@ def _pooled(tokens: Any, x: Any, pooling: str) -> Any:
     raise InputError(f"pooling is {pooling!r}: expected mean, max or real.")
 
 
+def _linear(
+    *, vocabulary: int, length: int, heads: Mapping[str, int], width: int, depth: int, dtype: str, entrance: str
+) -> keras.Model:
+    import keras
+    from keras import layers, ops
+
+    tokens = keras.Input((length,), dtype=dtype, name=entrance)
+    own = counts.directions(width, sum(heads.values()))
+    # No mask: the row of the padding is 0, and adds nothing.
+    x = ops.sum(layers.Embedding(vocabulary, own, name="token_embedding")(tokens), axis=1)
+    found = [layers.Dense(classes, activation="softmax", name=plain(head))(x) for head, classes in heads.items()]
+    return keras.Model(tokens, found if len(found) > 1 else found[0], name="linear")
+
+
 _BOTH = ("masked", "causal")
 
 
@@ -229,6 +239,17 @@ ENTRIES = {
         depths=(0, 1, 2),
         options={**_COMMON, "pooling": "mean"},
         pretraining=("masked",),
+    ),
+    "linear": Entry(
+        "classify",
+        "a weight for each token and class, solved at once; of hashed words and n-grams",
+        _linear,
+        counts.linear,
+        width=32,
+        depth=1,
+        depths=(1,),
+        options={name: _COMMON[name] for name in ("dtype", "entrance")},
+        solved=True,
     ),
     "text-cnn": Entry(
         "classify",

@@ -17,7 +17,7 @@ class Entry:
     their numbers of classes. count: (*, vocabulary, length, classes, width, depth, **options) → the same model's parts,
     without Keras, where classes is the sum of all heads. options: further arguments of both, with their defaults.
     pretraining: what the body can learn from bare text, "masked", "causal". per_token: whether it can give an answer of
-    its own for each token (``answers="tokens"``).
+    its own for each token (``answers="tokens"``). solved: whether its weights are computed, not trained by gradients.
     """
 
     task: str
@@ -31,3 +31,4 @@ class Entry:
     options: Mapping[str, Any] = field(default_factory=dict)
     pretraining: tuple[str, ...] = ()
     per_token: bool = False
+    solved: bool = False

@@ -1,0 +1,138 @@
+"""The model `linear` is not trained by gradients but solved: support vector machines on naive Bayes' features.
+
+Each class is told from the rest by a linear support vector machine with a squared hinge, over the counts of a text's
+tokens, each times the logarithm of how much more often the class has the token than the rest (Wang and Manning 2012).
+All classes are solved at once by dual coordinate descent (Hsieh et al. 2008). What comes out is a number for each token
+and class; `width` directions of it, those that matter most for the training texts, are what the model keeps. NumPy
+alone, and the same on every run.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from edgewright_runtime.errors import InputError
+
+from ...data import Array
+from .course import Course
+from .settings import Settings
+
+_COST = 0.01  # of a unit of hinge: how much a training text may bend the weights
+_PASSES = 20  # over the texts, where no number of epochs is given
+_PAD = 0
+_SHARPNESS = np.geomspace(0.05, 20.0, 60)  # of the softmax: tried on what is held out
+
+Rows = list[tuple[Array, Array]]  # of each text: its tokens, each once, and how often it has them
+
+
+def solve(model: Any, course: Course, settings: Settings, report: Callable[[float], None]) -> int:
+    """Give the new zoo model its weights; returns the passes over the texts. Raises InputError for several heads."""
+    if len(course.outputs) > 1 or settings.pretrain or settings.backbone or settings.rate_decay < 1:
+        raise InputError(
+            "The model linear answers one question and is solved at once: it takes one --label, no --pretrain and no "
+            "--backbone. Choose bag-of-embeddings for those."
+        )
+    passes = _PASSES if settings.epochs is None else settings.epochs
+    (classes,) = course.outputs.values()
+    count, pick = course.lesson(0)
+    x, one_hot, *given = pick(np.arange(count))
+    rows = counted(x)
+    cost = _COST * (np.ones(count) if not given else given[0])
+    # Of two classes one is enough: what speaks for it speaks against the other.
+    columns = one_hot[:, 1:] if classes == 2 else one_hot
+    table, bias = support_vectors(rows, columns > 0, course.vocabulary, cost, passes, settings.seed, report)
+    if classes == 2:
+        table, bias = np.concatenate([-table, table], 1), np.concatenate([-bias, bias])
+    table, bias = table - table.mean(1, keepdims=True), bias - bias.mean()
+    narrow, kernel = _directions(rows, table, model.get_layer("token_embedding").output.shape[-1])
+    if course.held_out is None:
+        held, truth = rows, one_hot
+    else:
+        held, truth = counted(course.held_out[0]), course.held_out[1]
+    sharp = _sharpness(_sums(held, narrow) @ kernel + bias, truth.argmax(1))
+    model.get_layer("token_embedding").set_weights([narrow])
+    (head,) = (layer for layer in model.layers if layer.name in model.output_names)
+    head.set_weights([kernel * sharp, bias * sharp])
+    return passes
+
+
+def counted(x: Array) -> Rows:
+    """x: (texts, length) ids, padded with 0."""
+    found = [np.unique(row[row != _PAD], return_counts=True) for row in x]
+    return [(tokens, counts.astype(np.float32)) for tokens, counts in found]
+
+
+def support_vectors(
+    rows: Rows,
+    positive: Array,
+    vocabulary: int,
+    cost: Array,
+    passes: int,
+    seed: int,
+    report: Callable[[float], None] = lambda share: None,
+) -> tuple[Array, Array]:
+    """positive: (texts, columns) bool, which texts each column is to find; cost: (texts,) of an error.
+
+    Returns (vocabulary, columns) float32, what a token says for each column, and (columns,) float32, the bias.
+    """
+    ratio = _log_ratios(rows, positive, vocabulary)
+    sign = np.where(positive, 1.0, -1.0).astype(np.float32)
+    texts, columns = sign.shape
+    soft = (0.5 / np.asarray(cost, np.float32))[:, None]
+    weights, bias = np.zeros((vocabulary, columns), np.float32), np.zeros(columns, np.float32)
+    alpha = np.zeros((texts, columns), np.float32)
+    rng = np.random.default_rng(seed)
+    for step in range(passes):
+        for text in rng.permutation(texts):
+            tokens, counts = rows[text]
+            features = counts[:, None] * ratio[tokens]
+            own = weights[tokens]
+            gradient = sign[text] * ((features * own).sum(0) + bias) - 1 + soft[text] * alpha[text]
+            curvature = (features * features).sum(0) + 1 + soft[text]
+            better = np.maximum(alpha[text] - gradient / curvature, 0)
+            change = (better - alpha[text]) * sign[text]
+            alpha[text] = better
+            weights[tokens] = own + features * change
+            bias += change
+        report((step + 1) / passes)
+    return weights * ratio, bias
+
+
+def _log_ratios(rows: Rows, positive: Array, vocabulary: int) -> Array:
+    """(vocabulary, columns) float32: log of a token's share among the texts that the column finds, by that among the
+    others; each token counts once more than it was seen."""
+    tokens = np.concatenate([tokens for tokens, _ in rows])
+    counts = np.concatenate([counts for _, counts in rows])
+    owner = np.repeat(np.arange(len(rows)), [len(tokens) for tokens, _ in rows])
+    every = 1 + np.bincount(tokens, counts, vocabulary)
+    ratio = np.empty((vocabulary, positive.shape[1]), np.float32)
+    for column in range(positive.shape[1]):
+        own = np.bincount(tokens, counts * positive[owner, column], vocabulary)
+        own, others = 1 + own, every - own
+        ratio[:, column] = np.log(own / own.sum()) - np.log(others / others.sum())
+    return ratio
+
+
+def _directions(rows: Rows, table: Array, width: int) -> tuple[Array, Array]:
+    """(vocabulary, width) and (width, classes), whose product is nearest to the table in what it says of the texts."""
+    said = _sums(rows, table)
+    _, vectors = np.linalg.eigh(said.T.astype(np.float64) @ said)
+    kernel = vectors[:, ::-1][:, :width].T.astype(np.float32)
+    return table @ kernel.T, kernel
+
+
+def _sums(rows: Rows, table: Array) -> Array:
+    """(texts, columns): the sum over a text's tokens."""
+    return np.stack([counts @ table[tokens] for tokens, counts in rows])
+
+
+def _sharpness(scores: Array, truth: Array) -> float:
+    """The factor of the scores at which a softmax of them is least surprised by the truth (Guo et al. 2017)."""
+
+    def surprise(factor: float) -> float:
+        scaled = scores.astype(np.float64) * factor
+        scaled -= scaled.max(1, keepdims=True)
+        return float((np.log(np.exp(scaled).sum(1)) - scaled[np.arange(len(truth)), truth]).mean())
+
+    return float(min(_SHARPNESS, key=surprise))

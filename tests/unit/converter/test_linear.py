@@ -1,0 +1,81 @@
+"""The model `linear`: its solution beside liblinear's, the directions it keeps, and that it learns."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgewright_converter.language.data import Corpus, split
+from edgewright_converter.language.training import Settings, linear
+from edgewright_converter.language.training.run import _train
+from edgewright_runtime.errors import InputError
+
+VOCABULARY = 60
+THINGS = ("lamp", "fan", "door", "oven", "radio", "blind")
+SAID = {"on": ("start", "light", "open"), "off": ("stop", "end", "shut"), "ask": ("is", "what", "how")}
+
+
+def texts(count: int = 300) -> tuple[Any, Any]:
+    """(texts, length) ids of which a few tell the class, and (texts,) classes."""
+    rng = np.random.default_rng(3)
+    y = rng.integers(0, 3, count)
+    x = rng.integers(10, VOCABULARY, (count, 8))
+    x[:, 0] = np.where(rng.random(count) < 0.8, 1 + y, 9)
+    x[:, 6:] = 0  # padding
+    return x.astype(np.int32), y
+
+
+@pytest.mark.slow
+def test_it_is_the_support_vector_machine_that_liblinear_finds() -> None:
+    svm = pytest.importorskip("sklearn.svm")
+    x, y = texts()
+    rows = linear.counted(x)
+    positive = np.eye(3, dtype=bool)[y]
+    table, bias = linear.support_vectors(rows, positive, VOCABULARY, np.full(len(x), 0.1), 200, 0)
+    ratio = linear._log_ratios(rows, positive, VOCABULARY)
+    counts = np.stack([np.bincount(row, minlength=VOCABULARY) * (np.arange(VOCABULARY) > 0) for row in x])
+    for column in range(3):
+        peer = svm.LinearSVC(C=0.1, max_iter=10_000, tol=1e-6).fit(counts * ratio[:, column], positive[:, column])
+        np.testing.assert_allclose(table[:, column], peer.coef_[0] * ratio[:, column], atol=2e-3)
+        assert bias[column] == pytest.approx(peer.intercept_[0], abs=2e-3)
+    assert (table[0] == 0).all()  # the padding says nothing
+
+
+def test_all_directions_but_one_say_everything() -> None:
+    x, y = texts()
+    rows = linear.counted(x)
+    table, _ = linear.support_vectors(rows, np.eye(3, dtype=bool)[y], VOCABULARY, np.full(len(x), 0.1), 5, 0)
+    table -= table.mean(1, keepdims=True)
+    whole = linear._sums(rows, table)
+    errors = []
+    for width in (1, 2):
+        narrow, kernel = linear._directions(rows, table, width)
+        assert (narrow.shape, kernel.shape) == ((VOCABULARY, width), (width, 3))
+        errors.append(np.abs(linear._sums(rows, narrow) @ kernel - whole).max())
+    assert errors[1] < 1e-4 < errors[0]
+
+
+@pytest.mark.slow
+def test_it_learns_with_hashed_words_and_refuses_what_it_cannot(tmp_path: Path) -> None:
+    rows = [
+        (f"{verb} the {thing} {number} {mark}", label)
+        for label, verbs in SAID.items()
+        for verb in verbs
+        for thing in THINGS
+        for number in ("one", "two")
+        for mark in ("now", "!")
+    ]
+    sentences, labels = zip(*rows, strict=True)
+    splits = split(Corpus(sentences, {"label": labels}), test=0.3, validation=0.1)
+    hashed = {"characters": (3, 3), "whole": True, "signs": True, "stem": 4}
+    settings = Settings(model="linear", tokenizer="hashed", vocabulary=500, length=32, tokenizer_options=hashed)
+    output = tmp_path / "said.keras"
+    trained = _train(splits, output, settings, False, lambda step, share: None)
+    assert trained.metrics["test"]["label"]["accuracy"]["value"] > 0.95
+    assert trained.parameters == 500 * 2 + 2 * 3 + 3
+    two = {"label": labels, "verb": tuple(text.split()[0] for text in sentences)}
+    parts = split(Corpus(sentences, two), test=0.3, validation=0.1)
+    with pytest.raises(InputError, match=r"takes one --label, no --pretrain and no --backbone"):
+        _train(parts, output, replace(settings, seed=1), False, lambda step, share: None)

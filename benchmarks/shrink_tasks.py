@@ -94,7 +94,7 @@ use = "quantize"
 mode = "int8"
 """
 WORDS, LENGTH, WIDTH = 4000, 32, 192  # of the language model
-STRIDE, DROPOUT, TOPICS_EPOCHS = 16, 0.3, 10
+STRIDE, DROPOUT, TOPICS_EPOCHS = 16, 0.05, 8
 STRETCH, TEST_STRETCH, STOP_STRETCH = 20 * LENGTH, 9, 4  # words of one; which of ten
 TASKS = {
     task.name: task

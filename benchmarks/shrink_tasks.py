@@ -72,22 +72,45 @@ TOPICS = """
 [[passes]]
 use = "distill"
 width = 0.5
-epochs = 12
+temperature = 1
+hard_weight = 0.3
+top_k = 64
+epochs = 8
+batch = 32
+
+[[passes]]
+use = "qat"
+epochs = 1
+learning_rate = 2e-4
 
 [[passes]]
 use = "quantize"
-mode = "int8-fast"
+mode = "int4"
 """
 CNN = """
 [[passes]]
 use = "distill"
 student = "text-cnn"
-width = 16
+width = 12
 copies = 4
 token_dropout = 0.15
 epochs = 20
 batch = 128
 learning_rate = 5e-3
+
+[[passes]]
+use = "prune"
+sparsity = 0.5
+epochs = 4
+batch = 128
+learning_rate = 2e-3
+
+[[passes]]
+use = "cluster"
+clusters = 16
+epochs = 4
+batch = 128
+learning_rate = 1e-3
 
 [[passes]]
 use = "quantize"

@@ -20,7 +20,9 @@ import tensorflow_model_optimization as tfmot
 from tensorflow_model_optimization.python.core.clustering.keras.experimental import cluster
 from tf_keras import Model, layers, losses, models, optimizers
 
-SPARSITY, CLUSTERS = 0.6, 16
+# Chosen without the test samples: of 0.6, 0.75, 0.8, 0.85 with 16 and 0.75, 0.8 with 8 what compresses best within half
+# a point of the model that it starts from.
+SPARSITY, CLUSTERS = 0.8, 8
 BATCH, SAMPLES = 64, 200
 
 

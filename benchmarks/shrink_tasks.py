@@ -60,7 +60,7 @@ SENTIMENT = """
 [[passes]]
 use = "distill"
 student = "bag-of-embeddings"
-width = 16
+width = 8
 epochs = 10
 batch = 128
 

@@ -94,9 +94,8 @@ def intent_gru() -> Any:
     return _recurrent_classifier("GRU")
 
 
-def topics(words: int, length: int) -> Data:
-    """Python's own reference as sequences of ``length`` ids of ``words`` words; every tenth stretch of 20 sequences is
-    for the test."""
+def topic_ids(words: int) -> np.ndarray[Any, Any]:
+    """Python's own reference as one row of int32 ids, of the most frequent ``words`` words."""
     from pydoc_data.topics import topics as texts
 
     from edgewright_converter.language.tokenization import train_tokenizer
@@ -105,7 +104,13 @@ def topics(words: int, length: int) -> Data:
     lines = [line for _, text in sorted(texts.items()) for line in text.splitlines() if line.strip()]
     tokenizer = train_tokenizer(lines, kind="words", size=words, max_length=64, cleaning=Cleaning(lowercase=True))
     encoded = (tokenizer.encode(line) for line in lines)
-    ids = np.concatenate([row[row > 0] for row in encoded]).astype(np.int32)
+    return np.concatenate([row[row > 0] for row in encoded]).astype(np.int32)
+
+
+def topics(words: int, length: int) -> Data:
+    """Python's own reference as sequences of ``length`` ids of ``words`` words; every tenth stretch of 20 sequences is
+    for the test."""
+    ids = topic_ids(words)
     count = (len(ids) - 1) // length
     x, y = ids[: count * length].reshape(count, length), ids[1 : count * length + 1].reshape(count, length)
     held = np.arange(count) // 20 % 10 == 9

@@ -103,15 +103,21 @@ PEERS: dict[str, Callable[[Path, str, dict[str, Any]], bytes]] = {
 }
 
 
-def tfmot(folder: Path, model: str, data: dict[str, Any]) -> bytes:
-    """Quantization-aware training by TFMOT, as long and at ours' rate, on a Keras 2 twin with the same weights."""
-    import keras
-
+def tfmot_python(folder: Path) -> Path:
+    """The interpreter of an environment of TFMOT and Keras 2, made in the folder ``tfmot`` where it is not there."""
     python = folder / "tfmot" / "bin" / "python"
     if not python.is_file():
         subprocess.run([sys.executable, "-m", "venv", str(folder / "tfmot")], check=True)
         wanted = ["tensorflow-cpu==2.21.0", "tf-keras==2.21.0", "tensorflow-model-optimization==0.8.1"]
         subprocess.run([str(python), "-m", "pip", "install", "--quiet", *wanted], check=True)
+    return python
+
+
+def tfmot(folder: Path, model: str, data: dict[str, Any]) -> bytes:
+    """Quantization-aware training by TFMOT, as long and at ours' rate, on a Keras 2 twin with the same weights."""
+    import keras
+
+    python = tfmot_python(folder)
     network = keras.models.load_model(folder / f"{model}.keras", compile=False)
     weights, chain = folder / f"{model}.weights.npz", folder / f"{model}.layers.json"
     np.savez(weights, *network.get_weights())

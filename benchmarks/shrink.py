@@ -1,16 +1,20 @@
 """How small and fast a model gets at the same accuracy: edgewright's recipes against what one would use instead.
 
-    python benchmarks/shrink.py --folder CACHE [--tasks intents sentiment topics] [--runs 2000]
+    python benchmarks/shrink.py --folder CACHE [--tasks intents sentiment topics cnn] [--runs 2000]
+    python benchmarks/shrink.py --folder CACHE --tasks intents --choose A.toml B.toml
 
 The folder keeps teachers, data and checkpoints between runs (the first run trains the teachers). Rows: the teacher in
-float32; stock tf.lite in float32, dynamic and full int8; ai-edge-quantizer where it is installed; edgewright's recipe
-for the task. Every row is a flatbuffer, scored on the test samples through the engine. Latency: all rows in turns in
-one process, one thread, the smallest of the medians of 40 blocks. Ratios are to the teacher's float32. Exit code 1
-where a limit does not hold.
+float32; stock tf.lite in float32, dynamic and full int8; ai-edge-quantizer where it is installed; of the task cnn
+TFMOT's chain (prune, cluster, QAT), in an environment of its own in the folder; edgewright's recipe for the task.
+Every row is a flatbuffer, scored on the test samples through the engine. Latency: all rows in turns in one process, one
+thread, the smallest of the medians of 40 blocks. Ratios are to the teacher's float32. Exit code 1 where a limit does
+not hold. --choose compares recipes, or the task's own where none is named, without the test samples: teacher and
+students learn without a part of the training samples, and the rows are scored on that part.
 """
 
 import argparse
 import os
+import subprocess
 import sys
 import time
 import zlib
@@ -23,6 +27,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+from quantization_peers import tfmot_python
 from shrink_tasks import TASKS, Arrays, Task, prepare
 
 from edgewright_converter.check import answers, engine_for
@@ -33,6 +38,7 @@ from edgewright_converter.recipe import parse_recipe
 from edgewright_runtime.bundle import Bundle
 
 BLOCKS = 40
+PCQAT = "TFMOT prune, cluster, QAT"
 
 
 @dataclass
@@ -42,8 +48,13 @@ class Row:
     name: str
     model: bytes
     accuracy: float = 0.0
-    perplexity: float = 0.0
+    perplexity: float = 1.0
     us: float = 0.0
+
+    @property
+    def compressed(self) -> int:
+        """Bytes after DEFLATE."""
+        return len(zlib.compress(self.model, 9))
 
 
 def main() -> int:
@@ -51,40 +62,72 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, required=True, help="for teachers, data and checkpoints")
     parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS))
     parser.add_argument("--runs", type=int, default=2000, help="of each model, for the latency")
+    parser.add_argument("--choose", nargs="*", type=Path, help="recipes, compared on a part of the training samples")
     arguments = parser.parse_args()
-    kept = [run(TASKS[name], arguments.folder / name, arguments.runs) for name in arguments.tasks]
+    kept = [run(TASKS[name], arguments.folder, arguments.runs, arguments.choose) for name in arguments.tasks]
     return 0 if all(kept) else 1
 
 
-def run(task: Task, folder: Path, runs: int) -> bool:
-    prepare(task, folder)
+def run(task: Task, cache: Path, runs: int, choice: list[Path] | None) -> bool:
+    """choice: recipes to compare on a part of the training samples; None: the task's own meets the test samples."""
+    folder = cache / (task.name if choice is None else f"{task.name}-choice")
+    prepare(task, folder, choosing=choice is not None)
     with np.load(folder / "data.npz") as archive:
         data = {key: archive[key] for key in archive.files}
     rows = [Row("float32", edgewright(folder, 'name = "float32"', "float32"))]
-    rows += [Row(name, model) for name, model in stock(folder, data)]
-    rows += [Row(name, model) for name, model in ai_edge_quantizer(rows[1].model, data)]
-    rows.append(Row("edgewright", edgewright(folder, task.recipe, "tiny")))
+    if choice is None:
+        rows += [Row(name, model) for name, model in stock(folder, data)]
+        rows += [Row(name, model) for name, model in ai_edge_quantizer(rows[1].model, data)]
+    if task.name == "cnn":
+        rows.append(Row(PCQAT, tfmot(cache, folder)))
+    recipes = {path.stem: path.read_text() for path in choice or []} or {"edgewright": task.recipe}
+    rows += [Row(name, edgewright(folder, recipe, name)) for name, recipe in recipes.items()]
     score(rows, data)
     measure(rows, data["x_test"][:50], runs)
-    teacher, ours = rows[0], rows[-1]
-    print(f"\n{task.name}: {len(data['x_train']):,} samples to train on, {len(data['x_test']):,} to test on")
-    print(f"{'':<28} {'bytes':>10} {'ratio':>7} {'zlib':>10} {'accuracy':>9} {'perplexity':>10} {'us':>8} {'ratio':>7}")
+    print(f"\n{task.name}: {len(data['x_train']):,} samples to train on, {len(data['x_test']):,} to test on\n")
+    print(table(task, rows), flush=True)
+    if choice is not None:
+        return True
+    kept = [told(*check) for check in checks(task, rows)]
+    return all(kept)
+
+
+def table(task: Task, rows: list[Row]) -> str:
+    """As Markdown, each row beside its share of the first."""
+    teacher = rows[0]
+    figure = "accuracy" if task.perplexity_limit is None else "perplexity"
+    lines = [f"| {task.name} | bytes | | compressed | {figure} | p50 µs | |", "|---|---:|---:|---:|---:|---:|---:|"]
     for row in rows:
-        print(
-            f"{row.name:<28} {len(row.model):>10,} {len(row.model) / len(teacher.model):>7.4f} "
-            f"{len(zlib.compress(row.model, 9)):>10,} {row.accuracy:>9.4f} {row.perplexity:>10.2f} "
-            f"{row.us:>8.1f} {row.us / teacher.us:>7.4f}"
+        value = f"{row.accuracy:.4f}" if figure == "accuracy" else f"{row.perplexity:.1f}"
+        lines.append(
+            f"| {row.name} | {len(row.model):,} | {len(row.model) / len(teacher.model):.3f} | {row.compressed:,} "
+            f"| {value} | {row.us:.1f} | {row.us / teacher.us:.3f} |"
         )
-    checks = [
+    return "\n".join(lines)
+
+
+def checks(task: Task, rows: list[Row]) -> list[tuple[str, float, float]]:
+    """What, value, limit: of the last row against the first, and against TFMOT's where there is one."""
+    teacher, ours = rows[0], rows[-1]
+    found = [
         ("bytes", len(ours.model) / len(teacher.model), task.bytes_limit),
         ("latency", ours.us / teacher.us, task.latency_limit),
         ("accuracy lost", teacher.accuracy - ours.accuracy, task.drop),
         ("perplexity", ours.perplexity / teacher.perplexity, task.perplexity_limit),
     ]
-    kept = [(name, value, limit) for name, value, limit in checks if limit is not None]
-    for name, value, limit in kept:
-        print(f"{name}: {value:.4f}, limit {limit:.4f}: {'holds' if value <= limit else 'DOES NOT HOLD'}", flush=True)
-    return all(value <= limit for _, value, limit in kept)
+    for peer in rows:
+        if peer.name == PCQAT:
+            found += [
+                (f"compressed bytes, of {PCQAT}", ours.compressed / peer.compressed, 0.5),
+                (f"latency, of {PCQAT}", ours.us / peer.us, 1.0),
+                (f"accuracy lost, of {PCQAT}", peer.accuracy - ours.accuracy, 0.0),
+            ]
+    return [(name, value, limit) for name, value, limit in found if limit is not None]
+
+
+def told(name: str, value: float, limit: float) -> bool:
+    print(f"{name}: {value:.4f}, limit {limit:.4f}: {'holds' if value <= limit else 'DOES NOT HOLD'}", flush=True)
+    return value <= limit
 
 
 def edgewright(folder: Path, recipe: str, name: str) -> bytes:
@@ -151,6 +194,20 @@ def ai_edge_quantizer(model: bytes, data: Arrays) -> list[tuple[str, bytes]]:
         calibrated = static.calibrate({"serving_default": samples})
         found.append(("ai-edge-quantizer static", bytes(static.quantize(calibrated).quantized_model)))
     return found
+
+
+def tfmot(cache: Path, folder: Path) -> bytes:
+    """Its whole chain on the teacher's twin in Keras 2, with the same weights and samples; kept in the folder."""
+    import keras
+
+    out = folder / "tfmot.tflite"
+    if not out.is_file():
+        weights = folder / "weights.npz"
+        np.savez(weights, *keras.models.load_model(folder / "teacher.keras", compile=False).get_weights())
+        script = Path(__file__).with_name("shrink_tfmot.py")
+        command = [tfmot_python(cache), script, weights, folder / "data.npz", out]
+        subprocess.run([str(word) for word in command], check=True)
+    return out.read_bytes()
 
 
 def score(rows: list[Row], data: Arrays) -> None:

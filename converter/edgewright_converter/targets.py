@@ -193,6 +193,12 @@ def has_quick_integers(target: Target) -> bool:
     return version_key(target.runtime) >= HYBRID_IN_DELEGATE and not slow
 
 
+def has_slow_products(target: Target) -> bool:
+    """Whether a product of two int8 activations is quicker as dense layers than as BATCH_MATMUL: with ai-edge-litert on
+    x86-64 (benchmarks/lowering.py); on an emulated Cortex-A72 both take as long. "any" machine may be one."""
+    return target.engine == "litert" and target.machine in ("x86_64", "any")
+
+
 def option_for(target: Target, engine: str | None = None) -> str:
     """A name that --target takes, for this target with this engine; a probed device has none of its own."""
     engine = engine or target.engine

@@ -18,13 +18,15 @@ from .points import Places, Point
 class Settings:
     """weight_bits: 8 or 4; activation_bits: 8, 16, or 0 for none; leave: names or patterns of layers to leave float.
 
-    per_tensor: one scale for each dense kernel, for runtimes that know no more there.
+    per_tensor: one scale for each dense kernel, for runtimes that know no more there. dense_products: whether the file
+    multiplies large activations in dense layers.
     """
 
     weight_bits: int = 8
     activation_bits: int = 8
     leave: tuple[str, ...] = ()
     per_tensor: bool = False
+    dense_products: bool = False
 
 
 @dataclass
@@ -77,7 +79,8 @@ def attach(model: Any, sample: Any, settings: Settings) -> Attached:
     left = walk.matching([entry.name for entry in named], settings.leave)
     # The converter multiplies a normalization's gain into the dense layers that follow, unless its output has a grid.
     # Off the grid that they were trained on, 8-bit weights lose nothing, 4-bit weights do.
-    places = Places(settings.activation_bits, settings.activation_bits or (8 if settings.weight_bits < 8 else 0))
+    normalized = settings.activation_bits or (8 if settings.weight_bits < 8 else 0)
+    places = Places(settings.activation_bits, normalized, settings.dense_products)
     attached = Attached(model, places, named, [], [], [])
     chosen = [entry for entry in named if entry.name not in left]
     attached.skipped += [Skipped(entry.name, "left float, as the recipe says") for entry in named if entry.name in left]

@@ -7,6 +7,7 @@ puts them: the integers of one grid have to hold both.
 
 from typing import Any
 
+from ..lowering.dense import becomes_dense
 from ..plain import MASKED_BELOW
 from .layers import Call
 from .points import Places, Point
@@ -24,6 +25,12 @@ def attention(places: Places, layer: Any, name: str) -> Call:
     def output_of(part: Any) -> Point | None:
         return places.output_of(f"{name}/{part.name}")
 
+    def dense(query: Any, other: Any) -> bool:
+        """Whether a product of (batch, steps, heads, width) becomes dense layers in the file."""
+        if grouped or len(query.shape) != 4 or not places.dense_products:
+            return False
+        return becomes_dense(query.shape[1] * other.shape[1] * other.shape[3], query.shape[2])
+
     def call(
         query: Any,
         key: Any,
@@ -40,9 +47,8 @@ def attention(places: Places, layer: Any, name: str) -> Call:
             attention_mask = causal if attention_mask is None else ops.logical_and(attention_mask, causal)
         query = scaled(ops.multiply(query, ops.cast(scale, query.dtype)))
         operands = (query, key) if grouped else (key, query)
-        scores = scores_of.product(
-            ops.einsum(layer._dot_product_equation, *operands), scaled, output_of(layer._key_dense)
-        )
+        dots = ops.einsum(layer._dot_product_equation, *operands)
+        scores = scores_of.product(dots, scaled, output_of(layer._key_dense), dense(query, key))
         if attention_mask is not None:
             for _ in range(len(scores.shape) - len(attention_mask.shape)):
                 attention_mask = ops.expand_dims(attention_mask, axis=-axes * 2 - 1)
@@ -52,6 +58,7 @@ def attention(places: Places, layer: Any, name: str) -> Call:
         probabilities = layer._softmax(scores)
         kept = layer._dropout_layer(probabilities, training=training) if dropout > 0 else probabilities
         outputs = ops.einsum(layer._combine_equation, kept, value)
-        return mixed.product(outputs, output_of(layer._softmax), output_of(layer._value_dense)), probabilities
+        mix = mixed.product(outputs, output_of(layer._softmax), output_of(layer._value_dense), dense(query, value))
+        return mix, probabilities
 
     return call

@@ -65,18 +65,19 @@ class Point:
             places.rounded[id(result)] = self, result
         return result
 
-    def product(self, x: Any, left: "Point | None", right: "Point | None") -> Any:
+    def product(self, x: Any, left: "Point | None", right: "Point | None", dense: bool) -> Any:
         """Round a product of two activations, as the int8 kernel of BATCH_MATMUL does, on every engine: in two steps,
         first to 2^-n of a step of the result, n being the exponent of its multiplier. So numbers that lie half of that
-        below the middle of two steps are rounded away from zero. left, right: where the factors were rounded, None
-        where they were not; the converter takes the addition out again (markers.py)."""
+        below the middle of two steps are rounded away from zero; upwards if it becomes ``dense`` layers. left, right:
+        where the factors were rounded, None where they were not; the converter takes the addition out again
+        (markers.py)."""
         import tensorflow as tf
 
         if left is None or right is None or self.bits != 8 or not self.places.quantizes(self.layer, "activations"):
             return self(x)
         full, step = tf.cast(x, "float32"), self.step
         exponent = tf.floor(tf.math.log(left.step * right.step / step) / np.log(2))
-        nudge = tf.stop_gradient(tf.sign(full) * tf.pow(2.0, exponent) * step)
+        nudge = tf.stop_gradient((1.0 if dense else tf.sign(full)) * tf.pow(2.0, exponent) * step)
         return tf.cast(self(tf.add(full, nudge, name=ROUNDED_TWICE)), x.dtype)
 
     @property
@@ -97,13 +98,15 @@ Tap = Callable[[Point, Any, Any], None]
 class Places:
     """All places of one model, by layer.
 
-    normalization_bits: of what normalizations give. on: whether numbers are rounded; only: in this layer alone; part:
+    normalization_bits: of what normalizations give; dense_products: whether large products of two activations become
+    dense layers. on: whether numbers are rounded; only: in this layer alone; part:
     "weights" or "activations" alone; snapped: the weights lie on their grids already. tap: called with each point and
     its numbers, before and after rounding, in eager mode. deferred: layers whose output the one that follows rounds.
     """
 
     activation_bits: int
     normalization_bits: int
+    dense_products: bool = False
     on: bool = False
     only: str | None = None
     snapped: bool = False

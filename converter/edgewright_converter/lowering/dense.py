@@ -2,8 +2,8 @@
 
 Products    of two activations: each matrix of a BATCH_MATMUL becomes a FULLY_CONNECTED. No delegate has an int8
             BATCH_MATMUL, and ai-edge-litert's own kernel of it takes four times as long on x86-64 as that of
-            FULLY_CONNECTED, which may round a number halfway between two steps to the other one. The Edge TPU's
-            compiler wants a dense layer's weights constant, so for it the operator stays.
+            FULLY_CONNECTED. Both round twice; what lies halfway after the first time goes up in a dense layer, away
+            from zero in a BATCH_MATMUL (fakequant/points.py).
 Biases      tflite-runtime 2.14 crashes on aarch64 at a FULLY_CONNECTED whose weights have a scale for each channel, if
             it has no bias: so it gets one of zeros.
 """
@@ -15,8 +15,12 @@ import numpy as np
 from .graph import Graph, Grid, Op, Tensor
 from .ops import options, reshape, split, transpose
 
-WORTH = 4096  # multiply-adds of one matrix, from which on the other kernel makes up for the operators around it
-MOST = 64  # matrices of one product, each of which becomes an operator
+WORTH, MOST = 4096, 64
+
+
+def becomes_dense(multiply_adds: int, matrices: int) -> bool:
+    """Of one matrix, and how many there are: whether the other kernel makes up for the operators around it."""
+    return multiply_adds >= WORTH and matrices <= MOST
 
 
 def unfold_products(graph: Graph) -> None:
@@ -30,40 +34,54 @@ def _fits(op: Op) -> bool:
     left, right = op.input(0), op.input(1)
     if any(t.dtype != "int8" or t.data is not None for t in (left, right)) or op.output.dtype != "int8":
         return False
-    same = left.shape[:-2] == right.shape[:-2] and prod(left.shape[:-2]) <= MOST
-    return same and left.shape[-1] * prod(op.output.shape[-2:]) >= WORTH
+    matrices = prod(left.shape[:-2])
+    return left.shape[:-2] == right.shape[:-2] and becomes_dense(
+        left.shape[-1] * prod(op.output.shape[-2:]), matrices
+    )
 
 
 def _unfolded(op: Op) -> list[Op]:
     left, right, whole = op.input(0), op.input(1), op.output
-    count, (rows, columns) = prod(left.shape[:-2]), whole.shape[-2:]
+    matrices = prod(left.shape[:-2])
     made: list[Op] = []
+    end = whole
+    if matrices > max((1, *left.shape[:-2])):  # along several axes, as the heads of several samples
+        stack = Tensor(f"{left.name}/stack", (matrices, *left.shape[-2:]), "int8", grid=left.grid)
+        made.append(reshape(left, stack))
+        left, end = stack, Tensor(f"{whole.name}/stack", (matrices, *whole.shape[-2:]), "int8", grid=whole.grid)
+    axis = left.shape.index(matrices) if matrices > 1 else 0
     if not op.options.adjY:  # FULLY_CONNECTED takes the rows of the right matrix for columns
         rank = len(right.shape)
         turned = Tensor(f"{whole.name}/turned", (*right.shape[:-2], *right.shape[:-3:-1]), "int8", grid=right.grid)
         made.append(transpose(right, turned, (*range(rank - 2), rank - 1, rank - 2)))
         right = turned
-    lefts, rights = (_matrices(tensor, count, made) for tensor in (left, right))
-    parts = [Tensor(f"{whole.name}/{n}", (rows, columns), "int8", grid=whole.grid) for n in range(count)]
-    for a, b, part in zip(lefts, rights, parts, strict=True):
-        made.append(Op("FULLY_CONNECTED", [a, b], [part], options("FullyConnected"), choice=op.choice))
-    joined = parts[0]
-    if count > 1:
-        joined = Tensor(f"{whole.name}/joined", (count * rows, columns), "int8", grid=whole.grid)
-        made.append(Op("CONCATENATION", list(parts), [joined], options("Concatenation", axis=0)))
-    return [*made, reshape(joined, whole)]
+    rows, columns = right.shape[-2:]
+    flat = Tensor(f"{right.name}/rows", (matrices * rows, columns), "int8", grid=right.grid)
+    made.append(reshape(right, flat))
+    lefts, rights = _parts(left, axis, matrices, made), _parts(flat, 0, matrices, made)
+    parts = _named(end, axis, matrices) if matrices > 1 else [end]
+    dense = options("FullyConnected", keepNumDims=True)
+    made += [
+        Op("FULLY_CONNECTED", [a, b], [part], dense, choice=op.choice)
+        for a, b, part in zip(lefts, rights, parts, strict=True)
+    ]
+    if matrices > 1:
+        made.append(Op("CONCATENATION", list(parts), [end], options("Concatenation", axis=axis)))
+    return made if end is whole else [*made, reshape(end, whole)]
 
 
-def _matrices(tensor: Tensor, count: int, made: list[Op]) -> list[Tensor]:
-    """The matrices of which the tensor is a stack; made: takes the operators that part it."""
-    rows, columns = tensor.shape[-2:]
-    flat = Tensor(f"{tensor.name}/rows", (count * rows, columns), "int8", grid=tensor.grid)
-    made.append(reshape(tensor, flat))
+def _parts(tensor: Tensor, axis: int, count: int, made: list[Op]) -> list[Tensor]:
+    """Equal parts along an axis. made: takes the operator that gives them."""
     if count == 1:
-        return [flat]
-    parts = [Tensor(f"{flat.name}/{n}", (rows, columns), "int8", grid=tensor.grid) for n in range(count)]
-    made.append(split(flat, 0, parts))
+        return [tensor]
+    parts = _named(tensor, axis, count)
+    made.append(split(tensor, axis, parts))
     return parts
+
+
+def _named(tensor: Tensor, axis: int, count: int) -> list[Tensor]:
+    shape = (*tensor.shape[:axis], tensor.shape[axis] // count, *tensor.shape[axis + 1 :])
+    return [Tensor(f"{tensor.name}/{n}", shape, "int8", grid=tensor.grid) for n in range(count)]
 
 
 def give_biases(graph: Graph) -> None:

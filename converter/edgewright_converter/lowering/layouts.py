@@ -22,7 +22,7 @@ from math import prod
 
 from ..outcome import Skipped
 from ..passes.quantize import Quantize
-from ..targets import HYBRID_IN_DELEGATE, Target, has_quick_integers, version_key
+from ..targets import HYBRID_IN_DELEGATE, Target, has_quick_integers, has_slow_products, version_key
 from .dense import give_biases, unfold_products
 from .dynamic import quantize_weights
 from .graph import Array, Graph, Model, Op, copied
@@ -164,9 +164,9 @@ class _Form:
                 per_channel=lambda op: op.kind != "FULLY_CONNECTED" or not self.target.edgetpu,
                 int8_ends=whole and self.border == "int8",
             )
-            if self.target.engine == "litert":
+            if has_slow_products(self.target):
                 unfold_products(model.main)
-            else:
+            if self.target.engine == "tflite":
                 give_biases(model.main)
         for graph in model.graphs:
             quantize_weights(graph, bits, self.runtime, lambda op: weights_alone or self.stores(op))

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..fakequant.observers import OBSERVERS
 from ..outcome import Outcome
-from ..targets import has_quick_integers
+from ..targets import has_quick_integers, has_slow_products
 from .base import Context, Samples
 from .training import TrainingOptions, train
 
@@ -63,7 +63,8 @@ class Qat(TrainingOptions):
         between = has_quick_integers(context.target) and has_convolutions(model)
         weight_bits, activation_bits = self.bits(context.quantize.mode, between)
         # The Edge TPU's compiler asks for one scale in a dense layer.
-        settings = Settings(weight_bits, activation_bits, self.leave, per_tensor=context.target.edgetpu)
+        target = context.target
+        settings = Settings(weight_bits, activation_bits, self.leave, target.edgetpu, has_slow_products(target))
         attached = attach(model, batches[0], settings)
         context.undo.callback(attached.detach)
         places = attached.places

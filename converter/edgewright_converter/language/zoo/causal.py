@@ -13,6 +13,7 @@ from .counts import HEAD_SIZE
 if TYPE_CHECKING:
     import keras
 
+
 def gpt(
     *,
     vocabulary: int,

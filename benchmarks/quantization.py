@@ -2,13 +2,13 @@
 
     python benchmarks/quantization.py FOLDER [--models intent-lstm,lm-lstm] [--quick] [--tfmot]
 
-Trains each model once and keeps it in FOLDER; then converts it in every way, each in a child process, and scores what
-came out on the same test samples, with ai-edge-litert and, where .venv-tflite is (`make .venv-tflite/.installed`), with
-tflite-runtime 2.14. Classifiers: accuracy; language models: perplexity. "same" and dB compare the flatbuffer's answers
-with those of the fake-quantized Keras model that it was made from: the part of equal classes, and the SQNR of the
-outputs, 10·log10(signal²/error²). bytes are the flatbuffer's, as a ratio to float32's. ai-edge-quantizer
-(`pip install ai-edge-quantizer==0.10.0`) and TFMOT (--tfmot makes an environment of its own in FOLDER) are told as
-missing where they are.
+Trains each model once and keeps it in FOLDER; then converts it in every way for a Raspberry Pi 4, each in a child
+process, and scores what came out on the same test samples, with ai-edge-litert and, where .venv-tflite is (`make
+.venv-tflite/.installed`), with tflite-runtime 2.14. Classifiers: accuracy; language models: perplexity. "same" and dB
+compare the flatbuffer's answers with those of the fake-quantized Keras model that it was made from: the part of equal
+classes, and the SQNR of the outputs, 10·log10(signal²/error²). bytes are the flatbuffer's, as a ratio to float32's.
+ai-edge-quantizer (`pip install ai-edge-quantizer==0.10.0`) and TFMOT (--tfmot makes an environment of its own in
+FOLDER) are told as missing where they are.
 
 Limits of the trained ways, exit code 1 where one does not hold: int8-qat within 0.3 points of accuracy or 1 % of
 perplexity, int4-qat within a point or 3 %; bytes 0.27 x float32 (0.36 where steps are written out; 4 bits: 0.17 and
@@ -138,7 +138,7 @@ def ours(path: Path, data: dict[str, Any], way: str, quick: bool) -> tuple[bytes
     from edgewright_converter.targets import get_target
 
     recipe = Recipe("trained", (Qat(), Quantize(QAT[way]))) if way in QAT else Recipe.load(way.removesuffix(OLD))
-    target = get_target("local-tflite" if way.endswith(OLD) else "local")
+    target = get_target("rpi4-tflite" if way.endswith(OLD) else "rpi4")
     request = Request(str(path), from_mapping(data), recipe, target, 1, {}, None, None, False, seed=0)
     steps = Steps(lambda step, share: None, tuple(p.use for p in recipe.model_passes))
     prepared = prepare(None, request, steps)

@@ -7,7 +7,8 @@ machine, which gets the texts and encodes them itself), of TF-IDF with a linear 
 same texts, with 95 % intervals; and how many test texts' ids and answers differ between this process and the device.
 
 --curve: Basque intents with 50, 200 and 1,000 training sentences, three draws each: the small model alone, augmented,
-pre-trained on bare text, and distilled; each against the first, paired over the same test sentences. What does not help is printed as such.
+pre-trained on bare text, and distilled; each against the first, paired over the same test sentences. What does not help
+is printed as such.
 
 Finished rows are kept in the folder and not computed again. Exit code 1 where something does not hold.
 """

@@ -83,16 +83,20 @@ def on_device(name: str, folder: Path) -> dict[str, bytes]:
     """What the device's engine does, by the generic target that is like the device."""
     from edgewright.probe import probe
     from edgewright.remote import connect
+    from edgewright_runtime.engines import ENGINES
 
     with connect(name) as remote:
         found = probe(remote)
-        (engine,) = found.engines or {"none": ""}
+        (package,) = found.engines or {}
+        engine = {module.DISTRIBUTION: engine for engine, module in ENGINES.items()}[package]
         place = remote.home / "doctor"
         for path in (TRUTH, *folder.glob("*.tflite")):
             remote.transport.put(path, place / path.name)
         argv = [remote.python, str(place / TRUTH.name), engine, str(place)]
         done = remote.transport.run(argv, timeout_s=1800)
         remote.transport.run(["rm", "-r", str(place)], timeout_s=60)
+    if done.returncode:
+        sys.exit(f"{name}: {done.stderr.decode(errors='replace').strip() or done.returncode}")
     machine = {"aarch64": "arm64", "x86_64": "x86-64"}[found.machine or ""]
     return {f"generic-{machine}" + ("" if engine == "litert" else "-tflite"): done.stdout}
 

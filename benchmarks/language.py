@@ -19,7 +19,6 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-sys.path.append(sys.path.pop(0))  # this folder has a tokenizers.py, which is not the library
 sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
 
 from run import FIGURES, Row, example

@@ -1,6 +1,6 @@
 """How fast a device's tokenizers are in pure Python, beside the tokenizers library, which no device has.
 
-    python benchmarks/tokenizers.py [--seconds 2]
+    python benchmarks/tokenizing.py [--seconds 2]
 
 Sentences of home-assistant-intents (English, German, Malayalam), one after the other as a device gets them: text in,
 ids out. Cold is the first sight of each sentence, with no word remembered; warm is the later ones, as a device that

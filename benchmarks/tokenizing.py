@@ -18,7 +18,6 @@ from functools import partial
 from typing import Any
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
-# This file is named as the library is: its own folder must not be searched before.
 
 SIZE, LENGTH = 2000, 32
 

@@ -2,7 +2,8 @@
 
 graph       a TFLite model as objects that can be changed     fileformat  between them and the file's bytes
 rewrite     the same maths in fewer and faster operators      markers     ranges that a training has settled
-slices      several of them as one SPLIT                     masks       of an attention, as one sum
+slices      several of them as one SPLIT                      masks       of an attention, as one sum
+recurrent   an LSTM as one operator                           dense       products and biases in int8 for each engine
 layers      which layer made an operator, and its own choice  ranges      ranges that are measured on samples
 weights     constants in 8 or 4 bits                          kernels     what the int8 kernels ask of their scales
 dynamic     integer weights beside float activations          integers    every chosen operator on int8

@@ -134,7 +134,7 @@ def fit(
         for callback in callbacks if first else ():
             getattr(callback, "resumed", lambda steps: None)(first * data.steps)
         watch = [keras.callbacks.TerminateOnNaN(), _progress(report, total, first * data.steps)]
-        if strategy is not None and trainee is not model:
+        if trainee is not model and first < options.epochs:
             trainee._symbolic_build(data_batch=next(iter(data.train(first))))
         history = trainee.fit(
             data.train(first),

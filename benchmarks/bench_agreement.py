@@ -28,7 +28,7 @@ from edgewright_runtime.quantiles import percentile
 
 LIMIT = 0.05
 MODELS = ((16, 128, 0.06), (8, 256, 0.25), (8, 512, 1), (8, 1024, 5), (8, 1024, 20))  # layers, width, about how many ms
-BATCH = 16  # from which the others are reckoned
+BATCH = 16  # to begin with
 TOOL = (
     "from ai_edge_litert.tools import benchmark_litert_model as tool; "
     "tool.round = lambda value, digits: value; tool.main()"
@@ -62,8 +62,10 @@ def main() -> int:
 
 
 def taking(folder: Path, layers: int, width: int, ms: float) -> Path:
-    first = ours_ms(dense(folder, layers, width, BATCH), 50)
-    return dense(folder, layers, width, max(1, round(BATCH * ms / first)))
+    batch = BATCH
+    for _ in range(3):  # time does not quite go with the batch
+        batch = max(1, round(batch * ms / ours_ms(dense(folder, layers, width, batch), 50)))
+    return dense(folder, layers, width, batch)
 
 
 def dense(folder: Path, layers: int, width: int, batch: int) -> Path:

@@ -78,4 +78,8 @@ def test_it_learns_with_hashed_words_and_refuses_what_it_cannot(tmp_path: Path) 
     two = {"label": labels, "verb": tuple(text.split()[0] for text in sentences)}
     parts = split(Corpus(sentences, two), test=0.3, validation=0.1)
     with pytest.raises(InputError, match=r"takes one --label, no --pretrain and no --backbone"):
-        _train(parts, output, replace(settings, seed=1), False, lambda step, share: None)
+        _train(parts, tmp_path / "refused.keras", settings, False, lambda step, share: None)
+    asked = replace(settings, pretrain="masked")
+    with pytest.raises(InputError, match=r"no --pretrain"):
+        _train(splits, tmp_path / "refused.keras", asked, False, lambda step, share: None)
+    assert not list(tmp_path.glob("refused*"))

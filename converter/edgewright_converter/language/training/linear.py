@@ -26,13 +26,17 @@ _SHARPNESS = np.geomspace(0.05, 20.0, 60)  # of the softmax: tried on what is he
 Rows = list[tuple[Array, Array]]  # of each text: its tokens, each once, and how often it has them
 
 
-def solve(model: Any, course: Course, settings: Settings, report: Callable[[float], None]) -> int:
-    """Give the new zoo model its weights; returns the passes over the texts. Raises InputError for several heads."""
+def check(course: Course, settings: Settings) -> None:
+    """Raises InputError for what the model cannot do."""
     if len(course.outputs) > 1 or settings.pretrain or settings.backbone or settings.rate_decay < 1:
         raise InputError(
             "The model linear answers one question and is solved at once: it takes one --label, no --pretrain and no "
             "--backbone. Choose bag-of-embeddings for those."
         )
+
+
+def solve(model: Any, course: Course, settings: Settings, report: Callable[[float], None]) -> int:
+    """Give the new zoo model its weights; returns the passes over the texts."""
     passes = _PASSES if settings.epochs is None else settings.epochs
     (classes,) = course.outputs.values()
     count, pick = course.lesson(0)

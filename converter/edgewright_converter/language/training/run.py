@@ -18,7 +18,7 @@ from ...isolation import run_isolated
 from ..data import Splits, join, read, split
 from ..tokenization import read_tokenizer, train_tokenizer
 from ..zoo import ZOO, entry
-from . import classify, modelling, pretrain, translating
+from . import classify, linear, modelling, pretrain, translating
 from .backbone import Backbone
 from .course import Course
 from .files import StateFolder, companion, write
@@ -132,6 +132,10 @@ def _taught(
     resume: bool,
     tell: Progress,
 ) -> Trained:
+    if settings.model is not None and ZOO[settings.model].solved:
+        linear.check(course, settings)
+    elif settings.model is not None and settings.pretrain:
+        pretrain.require(settings.model, settings.pretrain)
     worker = worker_of(settings)
     state = StateFolder(output, key, resume, worker)
     learned = learn(settings, course, backbone, tokenizer, bare, state.path, tell)

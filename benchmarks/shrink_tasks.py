@@ -41,21 +41,23 @@ class Task:
     perplexity_limit: float | None = None
 
 
-INTENTS = """
+_INTO_TEXT_CNN = """
 [[passes]]
 use = "distill"
 student = "text-cnn"
-width = 16
+width = {width}
 copies = 4
 token_dropout = 0.15
 epochs = 20
 batch = 128
 learning_rate = 5e-3
-
+"""
+_INT8 = """
 [[passes]]
 use = "quantize"
 mode = "int8"
 """
+INTENTS = _INTO_TEXT_CNN.format(width=16) + _INT8
 SENTIMENT = """
 [[passes]]
 use = "distill"
@@ -87,17 +89,7 @@ learning_rate = 2e-4
 use = "quantize"
 mode = "int4"
 """
-CNN = """
-[[passes]]
-use = "distill"
-student = "text-cnn"
-width = 12
-copies = 4
-token_dropout = 0.15
-epochs = 20
-batch = 128
-learning_rate = 5e-3
-
+CNN = f"""{_INTO_TEXT_CNN.format(width=12)}
 [[passes]]
 use = "prune"
 sparsity = 0.5
@@ -111,11 +103,7 @@ clusters = 16
 epochs = 4
 batch = 128
 learning_rate = 1e-3
-
-[[passes]]
-use = "quantize"
-mode = "int8"
-"""
+{_INT8}"""
 WORDS, LENGTH, WIDTH = 4000, 32, 192  # of the language model
 STRIDE, DROPOUT, TOPICS_EPOCHS = 16, 0.05, 8
 STRETCH, TEST_STRETCH, STOP_STRETCH = 20 * LENGTH, 9, 4  # words of one; which of ten

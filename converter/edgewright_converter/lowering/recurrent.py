@@ -2,7 +2,7 @@
 
 TensorFlow's converter writes that operator for Keras 2 alone. So the layer is traced as the TensorFlow operator
 BlockLSTMV2, which computes the same and which the converter passes through as a custom operator, and written here. On a
-CPU it is slower than steps written out (docs/quantization.md).
+CPU it is slower than steps written out (docs/converting.md).
 
 The operator keeps its state from one invocation to the next: whoever runs it has to reset the variables before each.
 """

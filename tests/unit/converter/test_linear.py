@@ -77,9 +77,10 @@ def test_it_learns_with_hashed_words_and_refuses_what_it_cannot(tmp_path: Path) 
     assert trained.parameters == 500 * 2 + 2 * 3 + 3
     two = {"label": labels, "verb": tuple(text.split()[0] for text in sentences)}
     parts = split(Corpus(sentences, two), test=0.3, validation=0.1)
-    with pytest.raises(InputError, match=r"takes one --label, no --pretrain and no --backbone"):
+    with pytest.raises(InputError, match=r"answers one question: give one --label"):
         _train(parts, tmp_path / "refused.keras", settings, False, lambda step, share: None)
-    asked = replace(settings, pretrain="masked")
-    with pytest.raises(InputError, match=r"no --pretrain"):
-        _train(splits, tmp_path / "refused.keras", asked, False, lambda step, share: None)
+    for asked in ({"pretrain": "masked"}, {"token_deletion": 0.2}, {"learning_rate": 0.1}):
+        (option,) = asked
+        with pytest.raises(InputError, match=f"not trained: leave --{option.replace('_', '-')} out"):
+            _train(splits, tmp_path / "refused.keras", replace(settings, **asked), False, lambda step, share: None)
     assert not list(tmp_path.glob("refused*"))

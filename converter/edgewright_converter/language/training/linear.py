@@ -21,18 +21,28 @@ from .settings import Settings
 _COST = 0.01  # of a unit of hinge: how much a training text may bend the weights
 _PASSES = 20  # over the texts, where no number of epochs is given
 _PAD = 0
+_OF_TRAINING = (
+    *("learning_rate", "label_smoothing", "token_dropout", "token_deletion", "augment", "patience"),
+    *("pretrain", "backbone", "strategy", "precision"),
+)
 _SHARPNESS = np.geomspace(0.05, 20.0, 60)  # of the softmax: tried on what is held out
 
 Rows = list[tuple[Array, Array]]  # of each text: its tokens, each once, and how often it has them
 
 
-def check(course: Course, settings: Settings) -> None:
-    """Raises InputError for what the model cannot do."""
-    if len(course.outputs) > 1 or settings.pretrain or settings.backbone or settings.rate_decay < 1:
-        raise InputError(
-            "The model linear answers one question and is solved at once: it takes one --label, no --pretrain and no "
-            "--backbone. Choose bag-of-embeddings for those."
-        )
+def check(settings: Settings, questions: int) -> None:
+    """Raises InputError for what the model cannot do, and for what would go unheeded where nothing is trained.
+
+    questions: how many labels a text has.
+    """
+    if questions > 1:
+        raise InputError("The model linear answers one question: give one --label, or choose bag-of-embeddings.")
+    for name in _OF_TRAINING:
+        if getattr(settings, name) != getattr(Settings, name):
+            raise InputError(
+                f"The model linear is solved at once, not trained: leave --{name.replace('_', '-')} out, or choose "
+                "bag-of-embeddings."
+            )
 
 
 def solve(model: Any, course: Course, settings: Settings, report: Callable[[float], None]) -> int:

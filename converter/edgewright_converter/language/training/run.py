@@ -99,6 +99,8 @@ def _train(sources: Any, output: Path, settings: Settings, resume: bool, tell: P
     settings = backbone.complete(settings)
     if settings.model is None and settings.backbone is None:
         settings = replace(settings, model=DEFAULT_MODEL)
+    if settings.model is not None and ZOO[settings.model].solved:
+        linear.check(settings, len(splits.train.labels))
     settings = _with_rate(settings)
     tell("train the tokenizer", 0.02)
     tokenizer = backbone.tokenizer or _tokenizer(settings, splits, bare)
@@ -132,9 +134,7 @@ def _taught(
     resume: bool,
     tell: Progress,
 ) -> Trained:
-    if settings.model is not None and ZOO[settings.model].solved:
-        linear.check(course, settings)
-    elif settings.model is not None and settings.pretrain:
+    if settings.model is not None and settings.pretrain:
         pretrain.require(settings.model, settings.pretrain)
     worker = worker_of(settings)
     state = StateFolder(output, key, resume, worker)

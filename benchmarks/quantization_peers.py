@@ -97,6 +97,7 @@ def ai_edge_static(folder: Path, model: str, data: dict[str, Any]) -> bytes:
 
 
 PEERS: dict[str, Callable[[Path, str, dict[str, Any]], bytes]] = {
+    "stock float32": stock_float,
     "stock dynamic": stock_dynamic,
     "stock int8": stock_int8,
     "ai-edge dynamic": ai_edge_dynamic,

@@ -105,13 +105,21 @@ def read(data: bytes) -> Flatbuffer:
 
 
 def reorder(data: bytes, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> bytes:
-    """The same model with its inputs and outputs in this order, given by their names in the signature."""
+    """The same model with its inputs and outputs in this order, given by their names in the signature.
+
+    Raises InputError for an output that TensorFlow merged with another, whose numbers are the same in every run.
+    """
     model = root_table(data)
     graph, signature = model.tables(2)[0], model.tables(7)[0]
     changed = bytearray(data)
     for names, ends, maps in ((inputs, 1, 0), (outputs, 2, 1)):
         index = {entry.string(0): entry.uint32(1) for entry in signature.tables(maps)}
         start, count = graph.vector(ends, 4)
+        if len(index) < len(names) and (merged := set(names) - set(index)):
+            raise InputError(
+                f"The output {min(merged)!r} always equals another one, and TensorFlow's converter makes one of both: "
+                "leave it out of the model."
+            )
         wanted = [index[name] for name in names]
         if sorted(wanted) != sorted(graph.ints(ends)):
             raise ValueError(f"the flatbuffer's ends are {sorted(index)}, not {sorted(names)}")

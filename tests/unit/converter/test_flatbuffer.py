@@ -111,6 +111,8 @@ def test_reorder_swaps_the_inputs_and_nothing_else() -> None:
     assert sum(x != y for x, y in zip(data, swapped, strict=True)) == 2
     with pytest.raises(ValueError, match="not"):
         reorder(data, ("a", "a"), ("c",))
+    with pytest.raises(InputError, match="'d' always equals another one"):
+        reorder(data, ("a", "b"), ("c", "d"))
 
 
 def test_what_is_no_flatbuffer() -> None:

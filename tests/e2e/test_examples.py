@@ -1,5 +1,6 @@
 """Examples at small size, whole: training, conversion, a device, and the same answers there."""
 
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
 
+import keywords
 import run
 from tasks import TASKS, thin
 
@@ -35,8 +37,8 @@ def test_intents_answer_alike_on_the_host_and_the_device(folder: Path) -> None:
     assert row.other.value > 0.5
 
 
-@pytest.mark.parametrize("name", ["sentiment", "medical", "languages"])
-def test_bags_of_hashed_words_answer_alike_on_the_host_and_the_device(folder: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["sentiment", "medical", "languages", "spam"])
+def test_texts_are_classified_alike_on_the_host_and_the_device(folder: Path, name: str) -> None:
     task = TASKS[name]
     pools = {"good": "fine bright lovely great", "bad": "awful dull broken poor", "odd": "blue square seven round"}
     texts = {
@@ -52,6 +54,16 @@ def test_bags_of_hashed_words_answer_alike_on_the_host_and_the_device(folder: Pa
     assert row.bundle_bytes < 25_000
     assert (row.unequal_inputs, row.unequal_answers) == (0, 0)
     assert row.device.value > 0.8
+
+
+@pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng, which speaks the keywords, is not installed")
+def test_keywords_are_heard_alike_on_the_host_and_the_device(folder: Path) -> None:
+    task = TASKS["keywords"]
+    keywords.synthesize(folder / "recordings", speakers=12)
+    row = run.example(replace(task, settings=replace(task.settings, batch=16)), folder)
+    assert row.bundle_bytes <= task.bytes_limit
+    assert row.unequal_answers == 0
+    assert row.device.value > 0.3  # of ten classes
 
 
 def test_a_language_model_and_kneser_ney_are_judged_over_the_same_units(folder: Path) -> None:

@@ -199,6 +199,13 @@ def has_slow_products(target: Target) -> bool:
     return target.engine == "litert" and target.machine in ("x86_64", "any")
 
 
+def has_slow_softmax(target: Target) -> bool:
+    """Whether XNNPACK's softmax of rows that fill no whole vectors may be slow there: with ai-edge-litert on x86-64,
+    unless that is known to lack AVX-512. On ARM it is not measured; tflite-runtime 2.14 has no EXP in its delegate."""
+    narrow = bool(target.cpu_features) and "avx512f" not in target.cpu_features
+    return target.engine == "litert" and target.machine in ("x86_64", "any") and not narrow
+
+
 def option_for(target: Target, engine: str | None = None) -> str:
     """A name that --target takes, for this target with this engine; a probed device has none of its own."""
     engine = engine or target.engine

@@ -22,7 +22,7 @@ from math import prod
 
 from ..outcome import Skipped
 from ..passes.quantize import Quantize
-from ..targets import HYBRID_IN_DELEGATE, Target, has_quick_integers, has_slow_products, version_key
+from ..targets import HYBRID_IN_DELEGATE, Target, has_quick_integers, has_slow_products, has_slow_softmax, version_key
 from .dense import give_biases, unfold_products
 from .dynamic import quantize_weights
 from .graph import Array, Graph, Model, Op, copied
@@ -35,6 +35,7 @@ from .ranges import Ranges, measure
 from .recurrent import fuse_lstms
 from .report import NO_TABLE, SAMPLES, Table, make_table
 from .rewrite import rewrite
+from .softmax import write_out_softmax
 from .versions import set_versions
 
 _SEEDS = frozenset(("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"))
@@ -77,6 +78,8 @@ def lay_out(
     fuse_lstms(model.main)
     rewrite(model.main)  # not the bodies of loops, whose sizes the engine infers anew
     _inherit_choices(model.main)
+    if quantize.mode != "int8" and has_slow_softmax(target):
+        write_out_softmax(model.main)
     if quantize.mode == "float32":
         return Layout()
     form = _Form(quantize, target)

@@ -5,6 +5,7 @@ Activations: real = scale · (integer - zero point), 2^b integers, one of which 
 quantization specification, https://ai.google.dev/edge/litert/models/quantization_spec).
 """
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ Array = NDArray[Any]
 
 _NARROWEST = 1e-6  # of a range: a tensor of zeros needs some grid too
 _MANY_ROWS, _NARROW = 512, 192  # of 8-bit numbers; where 12 bytes are more than a sixteenth of the row
+_MOST_LOST_DB = 6.0  # by one scale for all channels of a convolution: a bit
 _SMALLEST = 1e-30  # of max |w|: below it no float32 step can be divided by, and the weights are as good as zero
 
 
@@ -35,6 +37,22 @@ def one_scale(rows: int, columns: int, bits: int) -> bool:
     accuracy it costs in bytes where rows are many and narrow; with 4 bits no single scale would do.
     """
     return bits == 8 and rows >= _MANY_ROWS and columns < _NARROW
+
+
+def channels_share(weights: Array, reduced: tuple[int, ...], bits: int) -> bool:
+    """Whether all channels of a convolution have one scale. reduced: the axes that are not those of its channels.
+
+    A channel's own scale takes 8 bytes in the file, 4 of them for the bias, which has one too. One for all does where
+    a channel has few weights and the channels are about as large as each other, by themselves or because `equalize`
+    has made them so. Weights on a grid already keep theirs.
+    """
+    if prod(weights.shape[axis] for axis in reduced) >= _NARROW:
+        return False
+    each, whole = (
+        sqnr_db(weights, snap(weights, weight_scale(weights, axes, bits), bits))
+        for axes in (reduced, tuple(range(weights.ndim)))
+    )
+    return whole >= each - _MOST_LOST_DB
 
 
 def snap(weights: Array, scale: Array, bits: int) -> Array:

@@ -12,11 +12,11 @@ from math import prod
 import numpy as np
 
 from .graph import Array, Graph, Grid, Op, Tensor
-from .kernels import FIXED, INTEGER, JOINS, MOVES, WEIGHTED, data_index
+from .kernels import CONVOLUTIONS, FIXED, INTEGER, JOINS, MOVES, WEIGHTED, data_index
 from .ops import dequantize, quantize
 from .ranges import Ranges, activation_grid
 from .recurrent import KIND, cell_of, in_integers
-from .weights import dense_axis, quantized
+from .weights import channel_axis, dense_axis, quantized
 
 _INT32 = 2**31 - 1
 _ALIKE = 0.75  # of a range that others have, too: what is narrower would lose more than a bit
@@ -208,6 +208,8 @@ class _Quantizer:
         axis = WEIGHTED[op.kind] if self.per_channel(op) else None
         if op.kind == "FULLY_CONNECTED" and axis is not None:
             axis = dense_axis(weights, bits)
+        elif op.kind in CONVOLUTIONS and axis is not None:
+            axis = channel_axis(weights, axis, bits)
         key = (weights, f"{op.kind} {bits} {axis}")
         if key not in self.constants:
             self.constants[key] = quantized(weights, bits, axis)

@@ -23,6 +23,7 @@ from math import prod
 from ..outcome import Skipped
 from ..passes.quantize import Quantize
 from ..targets import HYBRID_IN_DELEGATE, Target, has_quick_integers, has_slow_products, version_key
+from .channels import equalize_channels
 from .dense import give_biases, unfold_products
 from .dynamic import quantize_weights
 from .graph import Array, Graph, Model, Op, copied
@@ -86,6 +87,8 @@ def lay_out(
     if region and not few:
         what = "convolutions" if quantize.mode != "int8" else "operators"
         skipped = (Skipped(what, "without data their activations' ranges are unknown, so they stay float"),)
+    if few:
+        equalize_channels(model.main, region)
     ranges = measure(model, few) if region and few else {}
     floats, own = copied(model, ranges)
     form.apply(model, ranges)

@@ -15,12 +15,11 @@ from edgewright_converter.lowering.channels import equalize_channels
 from edgewright_converter.lowering.graph import Model, Tensor
 from edgewright_converter.lowering.weights import channel_axis, quantized, restored
 
-RNG = np.random.default_rng(0)
 UNEQUAL = np.geomspace(0.01, 3, 8).astype(np.float32)  # sizes of eight channels
 
 
 def normal(*shape: int) -> Any:
-    return RNG.normal(0, 1, shape).astype(np.float32)
+    return np.random.default_rng(shape).normal(0, 1, shape).astype(np.float32)
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.1, 2))
@@ -56,6 +55,7 @@ def test_channels_share_a_scale_where_they_are_few_numbers_each_and_alike(bits: 
     alike, unequal, wide = normal(8, 64), normal(8, 64) * UNEQUAL[:, None], normal(8, 192)
     assert grids.channels_share(alike, (1,), bits)
     assert not grids.channels_share(unequal, (1,), bits)
+    assert not grids.channels_share(np.append(alike, alike[:1] / 1000, axis=0), (1,), bits)  # which would be all zeros
     assert not grids.channels_share(wide, (1,), bits)
     assert grids.channels_share(np.zeros((8, 64), np.float32), (1,), bits)
 

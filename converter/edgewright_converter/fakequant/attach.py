@@ -21,8 +21,8 @@ _INTEGERS = 8  # bits of activations at which the lowering gives convolutions on
 class Settings:
     """weight_bits: 8 or 4; activation_bits: 8, 16, or 0 for none; leave: names or patterns of layers to leave float.
 
-    per_tensor: one scale for each dense kernel, for runtimes that know no more there. dense_products: whether the file
-    multiplies large activations in dense layers.
+    per_tensor: one scale for each dense kernel, and by channel for each convolution, as an Edge TPU's compiler knows
+    them. dense_products: whether the file multiplies large activations in dense layers.
     """
 
     weight_bits: int = 8
@@ -107,7 +107,7 @@ def attach(model: Any, sample: Any, settings: Settings) -> Attached:
     try:
         _discover(attached, sample)
         _fuse(attached)
-        if settings.activation_bits == _INTEGERS:
+        if settings.activation_bits == _INTEGERS and not settings.per_tensor:
             share_scales(places, {entry.name: entry.layer for entry in named}, model, sample)
     except BaseException:
         attached.detach()

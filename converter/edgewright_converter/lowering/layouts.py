@@ -87,7 +87,7 @@ def lay_out(
     if region and not few:
         what = "convolutions" if quantize.mode != "int8" else "operators"
         skipped = (Skipped(what, "without data their activations' ranges are unknown, so they stay float"),)
-    if few:
+    if few and not target.edgetpu:
         equalize_channels(model.main, region)
     ranges = measure(model, few) if region and few else {}
     floats, own = copied(model, ranges)
@@ -166,6 +166,7 @@ class _Form:
                 # The Edge TPU's compiler asks for one scale in a dense layer; tflite-runtime 2.14 reads them all.
                 per_channel=lambda op: op.kind != "FULLY_CONNECTED" or not self.target.edgetpu,
                 int8_ends=whole and self.border == "int8",
+                sharing=not self.target.edgetpu,  # whose compiler takes integers as tf.lite writes them
             )
             if has_slow_products(self.target):
                 unfold_products(model.main)

@@ -107,6 +107,13 @@ def test_equalized_convolutions_of_integers_have_one_scale_and_lose_nothing_by_i
     assert grids.sqnr_db(np.array(before), np.array(run(model, samples))) > 30
 
 
+def test_channels_keep_their_scales_for_a_compiler_that_asks_for_them() -> None:
+    net, (*_, last) = convolutions()
+    model = net.model(last)
+    equalize_channels(model.main, set(model.main.ops))
+    assert scales(everything(model, sharing=False)) == [8, 8, 8]
+
+
 @pytest.mark.parametrize("why", ["read twice", "an output", "another activation", "left float", "a settled range"])
 def test_channels_keep_their_size_where_something_else_would_see_it(why: str) -> None:
     net, tensors = convolutions(activation=3 if why == "another activation" else 1)

@@ -164,9 +164,9 @@ def test_convolutions_in_a_chain_have_one_scale_and_compute_the_same(keras: Any)
     np.testing.assert_allclose(flat(model), before, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("bits", [0, 16])
-def test_convolutions_keep_their_scales_where_the_file_has_them_by_channel(keras: Any, bits: int) -> None:
-    assert shared(attached(separable_model(keras), PIXELS, activation_bits=bits)) == ()
+@pytest.mark.parametrize("settings", [{"activation_bits": 0}, {"activation_bits": 16}, {"per_tensor": True}])
+def test_convolutions_keep_their_scales_where_the_file_has_them_by_channel(keras: Any, settings: Any) -> None:
+    assert shared(attached(separable_model(keras), PIXELS, **settings)) == ()
 
 
 def test_channels_stay_where_a_layer_of_somebody_else_reads_them(keras: Any) -> None:

@@ -13,8 +13,9 @@ from .parts import Part
 
 @dataclass(frozen=True)
 class _Mode:
-    """Bytes: of a weight; of a channel's scale, or, alike, of one among those that may share it; of what every file has. By the kind of a recurrent layer: of its loop,
-    and of each of its steps where they are written out; most_steps: up to how many they are.
+    """Bytes: of a weight; of a channel's scale, alike: where a convolution's channels may share one; of what every file
+    has. By the kind of a recurrent layer: of its loop, and of each of its steps where they are written out; most_steps:
+    up to how many they are.
     """
 
     weight: float

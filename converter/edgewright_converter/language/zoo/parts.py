@@ -8,8 +8,9 @@ from ...fakequant.grids import NARROW
 @dataclass(frozen=True)
 class Part:
     """weights: numbers of a kernel or table; small: biases, gains and the like, never in 8 bits; channels: outputs with
-    a scale of their own; alike: those that have one for all where activations are integers; multiply_adds: in one run; operators: in the flatbuffer; steps: of a layer of the kind that
-    recurrent says; folded: parameters that are none of the flatbuffer's, for a converter puts them into others.
+    a scale of their own; alike: those that have one for all where activations are integers; multiply_adds: in one run;
+    operators: in the flatbuffer; steps: of a layer of the kind that recurrent says; folded: parameters that are none of
+    the flatbuffer's, for a converter puts them into others.
     """
 
     weights: int = 0

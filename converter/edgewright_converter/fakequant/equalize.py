@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .grids import Array
+from .grids import NARROW, Array
 
 _ROUNDS, _SETTLED = 30, 1e-3  # a chain is gone through until no channel changes by more than this part
 _MOST = 1e3  # that a channel grows or shrinks by: one that is hardly used has hardly a size
@@ -27,6 +27,11 @@ class Layer:
     outputs: int
     inputs: int
 
+    @property
+    def narrow(self) -> bool:
+        """Whether one scale may do for it, see grids.channels_share."""
+        return self.weights.size < NARROW * len(self.bias)
+
     def multiply(self, axis: int, factors: Array) -> None:
         """factors: (channels,), along this axis."""
         shape = [1] * self.weights.ndim
@@ -37,14 +42,18 @@ class Layer:
 def equalize(layers: Sequence[Layer], links: Sequence[tuple[int, int]]) -> list[Array]:
     """Change the layers, which compute the same afterwards. links: (number of the one before, of the one behind).
 
-    No bias becomes larger than the largest is, or a channel that is nearly constant would widen the range of what the
-    layer gives. Returns by how much each link's channels were divided, (channels,) float32.
+    Nothing is done between two layers that have scales by channel in any case. No bias becomes larger than the largest
+    is, or a channel that is nearly constant would widen the range of what the layer gives. Returns by how much each
+    link's channels were divided, (channels,) float32.
     """
+    helped = [layers[first].narrow or layers[second].narrow for first, second in links]
     whole = [np.ones_like(layers[first].bias) for first, _ in links]
     least = [_least(layers[first].bias) for first, _ in links]
     for _ in range(_ROUNDS):
         moved = 0.0
         for number, (first, second) in enumerate(links):
+            if not helped[number]:
+                continue
             before, behind = layers[first], layers[second]
             sizes = _sizes(before.weights, before.outputs), _sizes(behind.weights, behind.inputs)
             used = (sizes[0] > 0) & (sizes[1] > 0)

@@ -50,6 +50,14 @@ def test_no_bias_becomes_the_largest_and_what_is_never_used_keeps_its_size() -> 
     np.testing.assert_allclose(small.bias, [4, 4, 0.5], rtol=1e-3)
 
 
+@pytest.mark.parametrize(("columns", "moved"), [(191, True), (192, False)])
+def test_layers_of_many_weights_a_channel_are_left_alone(columns: int, moved: bool) -> None:
+    first = Layer(normal(8, columns) * UNEQUAL[:, None], np.zeros(8, np.float32), 0, 1)
+    second = Layer(normal(4, 8, 24), np.zeros(4, np.float32), 0, 1)
+    (divided,) = equalize([first, second], [(0, 1)])
+    assert (divided != 1).any() == moved
+
+
 @pytest.mark.parametrize("bits", [4, 8])
 def test_channels_share_a_scale_where_they_are_few_numbers_each_and_alike(bits: int) -> None:
     alike, unequal, wide = normal(8, 64), normal(8, 64) * UNEQUAL[:, None], normal(8, 192)

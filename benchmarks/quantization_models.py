@@ -226,6 +226,14 @@ def _pictures() -> Data:
 
 
 def keywords_cnn() -> Any:
+    return _keyword_spotter(width=64)
+
+
+def keywords_cnn_medium() -> Any:
+    return _keyword_spotter(width=172)
+
+
+def _keyword_spotter(width: int) -> Any:
     """Ten classes of a second of sound, spoken by espeak-ng; a quarter of the 91 speakers is for the test."""
     from edgewright_converter.language.data import split
     from edgewright_converter.language.recordings import read_recordings
@@ -247,7 +255,7 @@ def keywords_cnn() -> Any:
             data[f"x_{part}"] = np.stack([extractor.clip(samples) for samples in recordings.of(corpus)])
             data[f"y_{part}"] = np.array([names.index(label) for label in corpus.labels["label"]], np.int32)
     frames, coefficients = data["x_train"].shape[1:]
-    model = build("ds-cnn", vocabulary=coefficients, length=frames, heads={"word": len(names)}, width=64, depth=4)
+    model = build("ds-cnn", vocabulary=coefficients, length=frames, heads={"word": len(names)}, width=width, depth=4)
     return model, data, 30, 3e-3
 
 
@@ -259,6 +267,7 @@ MODELS = {
     "lm-lstm": lm_lstm,
     "sentiment-conv1d": sentiment,
     "keywords-ds-cnn": keywords_cnn,
+    "keywords-ds-cnn-medium": keywords_cnn_medium,
     "fashion-ds-cnn": fashion_cnn,
 }
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -10,16 +10,19 @@ import numpy as np
 from ..errors import ModelError
 from ..outcome import Skipped
 from . import grids, walk
+from .channels import share_scales
 from .layers import fold
 from .points import Places, Point
+
+_INTEGERS = 8  # bits of activations at which the lowering gives convolutions one scale
 
 
 @dataclass(frozen=True)
 class Settings:
     """weight_bits: 8 or 4; activation_bits: 8, 16, or 0 for none; leave: names or patterns of layers to leave float.
 
-    per_tensor: one scale for each dense kernel, for runtimes that know no more there. dense_products: whether the file
-    multiplies large activations in dense layers.
+    per_tensor: one scale for each dense kernel, and by channel for each convolution, as an Edge TPU's compiler knows
+    them. dense_products: whether the file multiplies large activations in dense layers.
     """
 
     weight_bits: int = 8
@@ -104,6 +107,8 @@ def attach(model: Any, sample: Any, settings: Settings) -> Attached:
     try:
         _discover(attached, sample)
         _fuse(attached)
+        if settings.activation_bits == _INTEGERS and not settings.per_tensor:
+            share_scales(places, {entry.name: entry.layer for entry in named}, model, sample)
     except BaseException:
         attached.detach()
         raise
@@ -164,6 +169,8 @@ def _discover(attached: Attached, sample: Any) -> None:
     finally:
         places.discovering = False
         tf.config.run_functions_eagerly(eager)
+        for key, (point, _) in places.rounded.items():
+            places.readers[point] += places.consumed[key]
         places.origins.clear()
         places.rounded.clear()
     if hidden:

@@ -5,6 +5,7 @@ Activations: real = scale · (integer - zero point), 2^b integers, one of which 
 quantization specification, https://ai.google.dev/edge/litert/models/quantization_spec).
 """
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 _NARROWEST = 1e-6  # of a range: a tensor of zeros needs some grid too
-_MANY_ROWS, _NARROW = 512, 192  # of 8-bit numbers; where 12 bytes are more than a sixteenth of the row
+_MANY_ROWS, NARROW = 512, 192  # of 8-bit numbers; where 12 bytes are more than a sixteenth of the row
+_MOST_LOST_DB = {8: 6.0, 4: 3.0}  # by one scale for all channels of a convolution: a bit, half a bit
 _SMALLEST = 1e-30  # of max |w|: below it no float32 step can be divided by, and the weights are as good as zero
 
 
@@ -34,7 +36,25 @@ def one_scale(rows: int, columns: int, bits: int) -> bool:
     A row's own scale takes 12 bytes in the file, 8 of them for a zero point that is always 0. What that is worth in
     accuracy it costs in bytes where rows are many and narrow; with 4 bits no single scale would do.
     """
-    return bits == 8 and rows >= _MANY_ROWS and columns < _NARROW
+    return bits == 8 and rows >= _MANY_ROWS and columns < NARROW
+
+
+def channels_share(weights: Array, reduced: tuple[int, ...], bits: int) -> bool:
+    """Whether all channels of a convolution have one scale. reduced: the axes that are not those of its channels.
+
+    A channel's own scale takes 8 bytes in the file, 4 of them for the bias, which has one too. One for all does where
+    a channel has few weights and the channels are about as large as each other, by themselves or because `equalize`
+    has made them so. Each channel counts the same, be it large or small. Weights on a grid already keep theirs.
+    """
+    if prod(weights.shape[axis] for axis in reduced) >= NARROW:
+        return False
+    size = np.sqrt((weights.astype(np.float64) ** 2).sum(axis=reduced, keepdims=True))
+    size[size == 0] = 1
+
+    def kept(axes: tuple[int, ...]) -> float:
+        return sqnr_db(weights / size, snap(weights, weight_scale(weights, axes, bits), bits) / size)
+
+    return kept(tuple(range(weights.ndim))) >= kept(reduced) - _MOST_LOST_DB[bits]
 
 
 def snap(weights: Array, scale: Array, bits: int) -> Array:

@@ -120,6 +120,7 @@ class Places:
     origins: dict[int, tuple[str, Any]] = field(default_factory=dict)  # id of a tensor → who made it, while discovering
     rounded: dict[int, tuple[Point, Any]] = field(default_factory=dict)  # id of a tensor → where it was rounded
     inputs: dict[str, set[Point | None]] = field(default_factory=dict)  # layer → where its first input was rounded
+    readers: Counter[Point] = field(default_factory=Counter)  # how many layers take what is rounded there
     consumed: Counter[int] = field(default_factory=Counter)
     followers: list[tuple[str, str, int]] = field(default_factory=list)
     discovering: bool = False

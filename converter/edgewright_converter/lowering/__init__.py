@@ -8,5 +8,5 @@ layers      which layer made an operator, and its own choice  ranges      ranges
 weights     constants in 8 or 4 bits                          kernels     what the int8 kernels ask of their scales
 dynamic     integer weights beside float activations          integers    every chosen operator on int8
 versions    the lowest version of each operator               layouts     which of these a mode uses, and where
-report      the table of layers: how far from float, why
+report      the table of layers: how far from float, why      channels    of convolutions, made equally large
 """

@@ -12,11 +12,11 @@ from math import prod
 import numpy as np
 
 from .graph import Array, Graph, Grid, Op, Tensor
-from .kernels import FIXED, INTEGER, JOINS, MOVES, WEIGHTED, data_index
+from .kernels import CONVOLUTIONS, FIXED, INTEGER, JOINS, MOVES, WEIGHTED, data_index
 from .ops import dequantize, quantize
 from .ranges import Ranges, activation_grid
 from .recurrent import KIND, cell_of, in_integers
-from .weights import dense_axis, quantized
+from .weights import channel_axis, dense_axis, quantized
 
 _INT32 = 2**31 - 1
 _ALIKE = 0.75  # of a range that others have, too: what is narrower would lose more than a bit
@@ -36,11 +36,12 @@ def quantize_graph(
     bits: Callable[[Op], int],
     per_channel: Callable[[Op], bool],
     int8_ends: bool = False,
+    sharing: bool = True,
 ) -> None:
     """Change a float graph in place. chosen: which operators become integer; bits: of their weights, 8 or 4;
     per_channel: whether each output channel has a scale; int8_ends: the graph takes and gives int8 where it did
-    floats."""
-    _Quantizer(graph, ranges, chosen, bits, per_channel).run(int8_ends)
+    floats; sharing: whether the channels of a convolution may have one scale instead, where that costs little."""
+    _Quantizer(graph, ranges, chosen, bits, per_channel, sharing).run(int8_ends)
 
 
 class _Quantizer:
@@ -51,8 +52,10 @@ class _Quantizer:
         chosen: Callable[[Op], bool],
         bits: Callable[[Op], int],
         per_channel: Callable[[Op], bool],
+        sharing: bool,
     ) -> None:
         self.graph, self.ranges, self.bits, self.per_channel = graph, ranges, bits, per_channel
+        self.sharing = sharing
         self.chosen = {op for op in graph.ops if supported(op) and chosen(op)}
         self.integers: dict[Tensor, Tensor] = {}  # float tensor → the same on its grid
         self.borders: dict[tuple[Tensor, bytes], Tensor] = {}
@@ -208,6 +211,8 @@ class _Quantizer:
         axis = WEIGHTED[op.kind] if self.per_channel(op) else None
         if op.kind == "FULLY_CONNECTED" and axis is not None:
             axis = dense_axis(weights, bits)
+        elif op.kind in CONVOLUTIONS and axis is not None and self.sharing:
+            axis = channel_axis(weights, axis, bits)
         key = (weights, f"{op.kind} {bits} {axis}")
         if key not in self.constants:
             self.constants[key] = quantized(weights, bits, axis)

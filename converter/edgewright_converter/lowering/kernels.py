@@ -33,6 +33,7 @@ INTEGER = FREE | MOVES | JOINS | FIXED.keys() | {"TRANSPOSE_CONV", "UNIDIRECTION
 
 # Operators with weights at input 1, and the axis of the output channels, which have scales of their own.
 WEIGHTED = {"FULLY_CONNECTED": 0, "CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "TRANSPOSE_CONV": 0}
+CONVOLUTIONS = kinds("CONV_2D DEPTHWISE_CONV_2D")
 
 
 def data_index(op: Op) -> int:

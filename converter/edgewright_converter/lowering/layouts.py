@@ -23,6 +23,7 @@ from math import prod
 from ..outcome import Skipped
 from ..passes.quantize import Quantize
 from ..targets import HYBRID_IN_DELEGATE, Target, has_quick_integers, has_slow_products, has_slow_softmax, version_key
+from .channels import equalize_channels
 from .dense import give_biases, unfold_products
 from .dynamic import quantize_weights
 from .graph import Array, Graph, Model, Op, copied
@@ -89,6 +90,8 @@ def lay_out(
     if region and not few:
         what = "convolutions" if quantize.mode != "int8" else "operators"
         skipped = (Skipped(what, "without data their activations' ranges are unknown, so they stay float"),)
+    if few and not target.edgetpu:
+        equalize_channels(model.main, region)
     ranges = measure(model, few) if region and few else {}
     floats, own = copied(model, ranges)
     form.apply(model, ranges)
@@ -166,6 +169,7 @@ class _Form:
                 # The Edge TPU's compiler asks for one scale in a dense layer; tflite-runtime 2.14 reads them all.
                 per_channel=lambda op: op.kind != "FULLY_CONNECTED" or not self.target.edgetpu,
                 int8_ends=whole and self.border == "int8",
+                sharing=not self.target.edgetpu,  # whose compiler takes integers as tf.lite writes them
             )
             if has_slow_products(self.target):
                 unfold_products(model.main)

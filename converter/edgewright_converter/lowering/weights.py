@@ -8,7 +8,7 @@ the same integers.
 
 import numpy as np
 
-from ..fakequant.grids import best_clip, one_scale
+from ..fakequant.grids import best_clip, channels_share, one_scale
 from .graph import Array, Grid, Tensor
 
 _ON_GRID = 1e-3  # of a step: float32 rounds by less, and no untrained tensor lies that close everywhere
@@ -61,6 +61,15 @@ def dense_axis(weights: Tensor, bits: int) -> int | None:
     if not one_scale(rows, columns, bits):
         return 0
     return 0 if lies_on(weights.data, symmetric_scale(weights.data, bits, 0)[:, None]) else None
+
+
+def channel_axis(weights: Tensor, axis: int, bits: int) -> int | None:
+    """Along which axis a convolution's weights have scales: that of its channels, or None for one scale. With 4 bits
+    one scale does for weights that a training has put there, not for others."""
+    assert weights.data is not None
+    if bits == 4 and not lies_on(weights.data, symmetric_scale(weights.data, bits, None)):
+        return axis
+    return None if channels_share(weights.data, _others(weights.data, axis), bits) else axis
 
 
 def lies_on(values: Array, scale: Array) -> bool:

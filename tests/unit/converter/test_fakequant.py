@@ -119,6 +119,68 @@ def test_batch_normalization_is_folded_and_relu_fused(keras: Any) -> None:
     assert model.get_layer("norm").gamma.trainable
 
 
+def separable_model(keras: Any, reader: Any = None) -> Any:
+    """Convolutions whose channels differ in size by their normalizations. reader: a layer that takes the first ReLU's
+    result, too."""
+    layers = keras.layers
+    image = keras.Input((8, 8, 3))
+    first = layers.ReLU(name="relu")(layers.BatchNormalization()(layers.Conv2D(16, 3, name="conv")(image)))
+    x = layers.BatchNormalization()(layers.DepthwiseConv2D(3, use_bias=False, name="depthwise")(first))
+    x = layers.Activation("relu")(x)
+    x = layers.SeparableConv2D(16, 3, activation="relu", name="separable")(x)
+    ends = layers.Flatten()(layers.Conv2D(4, 1, name="last")(x))
+    model = keras.Model(image, [ends] if reader is None else [ends, reader(first)])
+    rng = np.random.default_rng(5)
+    for layer in model.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            sizes = rng.uniform(0.1, 3, layer.gamma.shape)
+            layer.gamma.assign(sizes)
+            layer.beta.assign(sizes * rng.normal(0, 0.3, sizes.shape))
+    return model
+
+
+PIXELS = RNG.normal(0, 1, (4, 8, 8, 3)).astype(np.float32)
+CHANNELS = ("conv", "depthwise", "separable", "separable", "last")
+
+
+def shared(found: Any) -> tuple[str, ...]:
+    """The layers of the kernels that have one scale."""
+    return tuple(k.layer for k in found.places.kernels if len(k.reduced) == len(k.variable.shape))
+
+
+def flat(model: Any) -> np.ndarray:
+    import keras
+
+    return np.concatenate([np.asarray(x).ravel() for x in keras.tree.flatten(model(PIXELS, training=False))])
+
+
+def test_convolutions_in_a_chain_have_one_scale_and_compute_the_same(keras: Any) -> None:
+    model = separable_model(keras)
+    before = flat(model)
+    found = attached(model, PIXELS)
+    assert shared(found) == CHANNELS
+    assert grids.sqnr_db(before, flat(model)) > 30
+    found.places.on = False
+    np.testing.assert_allclose(flat(model), before, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("settings", [{"activation_bits": 0}, {"activation_bits": 16}, {"per_tensor": True}])
+def test_convolutions_keep_their_scales_where_the_file_has_them_by_channel(keras: Any, settings: Any) -> None:
+    assert shared(attached(separable_model(keras), PIXELS, **settings)) == ()
+
+
+def test_channels_stay_where_a_layer_of_somebody_else_reads_them(keras: Any) -> None:
+    class Theirs(keras.layers.Layer):  # type: ignore[misc,name-defined]
+        def call(self, x: Any) -> Any:
+            return keras.ops.square(x)
+
+    model = separable_model(keras, Theirs())
+    before = flat(model)
+    found = attached(model, PIXELS)
+    found.places.on = False
+    np.testing.assert_allclose(flat(model), before, rtol=1e-3, atol=1e-4)
+
+
 def test_layers_are_left_by_name_and_pattern(keras: Any) -> None:
     model = dense_model(keras)
     found = attached(model, X, leave=("hid*",))

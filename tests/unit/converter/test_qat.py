@@ -36,12 +36,13 @@ def by_the_engine(flatbuffer: bytes, x: Any) -> Any:
     from ai_edge_litert.interpreter import Interpreter
 
     runner = Interpreter(model_content=flatbuffer, num_threads=1).get_signature_runner()
-    return np.concatenate([next(iter(runner(tokens=row[None]).values())) for row in x])
+    (name,) = runner.get_input_details()
+    return np.concatenate([next(iter(runner(**{name: row[None]}).values())) for row in x])
 
 
-def converted(model: Any, samples: Any, qat: Qat) -> tuple[Any, Any, Any]:
+def converted(model: Any, samples: Any, qat: Qat, mode: str = "int8") -> tuple[Any, Any, Any]:
     """The answers of the fake-quantized graph and of the flatbuffer made from it, and the outcomes."""
-    recipe = Recipe("trained", (qat, Quantize("int8")))
+    recipe = Recipe("trained", (qat, Quantize(mode)))
     request = Request(None, from_mapping(samples), recipe, get_target("local"), 1, {}, None, None, False, seed=0)
     steps = Steps(lambda step, share: None, ("qat",))
     prepared = prepare(model, request, steps)
@@ -82,3 +83,24 @@ def test_tokens_are_answered_as_the_training_rounds_them(kind: str) -> None:
     expected, found, _ = converted(model, samples, Qat(epochs=0))
     assert sqnr_db(expected, found) > 45
     assert (expected.argmax(-1) == found.argmax(-1)).mean() > 0.99
+
+
+@pytest.mark.parametrize("mode", ["int8", "int4"])
+def test_pictures_are_answered_as_the_training_rounds_them(mode: str) -> None:
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(3)
+    image = keras.Input((12, 12, 1), name="image")
+    x = layers.BatchNormalization()(layers.Conv2D(16, 3, strides=2, use_bias=False)(image))
+    x = layers.BatchNormalization()(layers.DepthwiseConv2D(3, use_bias=False)(layers.ReLU()(x)))
+    x = layers.BatchNormalization()(layers.Conv2D(16, 1, use_bias=False)(layers.ReLU()(x)))
+    model = keras.Model(image, layers.Dense(10)(layers.GlobalAveragePooling2D()(layers.ReLU()(x))))
+    rng = np.random.default_rng(4)
+    for weight in model.weights:
+        weight.assign(weight + rng.uniform(0, 0.5, weight.shape))
+    pixels, labels = rng.normal(0, 1, (96, 12, 12, 1)).astype(np.float32), rng.integers(0, 10, 96)
+    samples = {"x_train": pixels[:64], "y_train": labels[:64], "x_test": pixels[64:], "y_test": labels[64:]}
+    expected, found, (qat, _) = converted(model, samples, Qat(epochs=0), mode)
+    assert sqnr_db(expected, found) > 40
+    assert {row.weight_bits for row in qat.layers} == {None, 4 if mode == "int4" else 8}

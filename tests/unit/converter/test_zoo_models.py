@@ -87,6 +87,7 @@ def test_sharing_spares_parameters_not_work() -> None:
     [
         ("bag-of-embeddings", {"width": 24, "depth": 2}, ("float32", "int8")),
         ("text-cnn", {"width": 24, "depth": 2}, ("int8", "int8-fast")),
+        ("text-cnn", {"width": 64, "depth": 2}, ("int8", "dynamic-int8")),
         ("lstm", {"width": 24}, ("int8", "dynamic-int8")),
         ("transformer", {"width": 48, "depth": 1, "embedding": 16}, ("int8", "float32")),
     ],

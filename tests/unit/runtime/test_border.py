@@ -56,7 +56,7 @@ def test_what_cannot_be_converted(given: np.ndarray, spec: TensorSpec, message: 
         to_border(given, spec)
 
 
-@given(value=st.floats(-50, 50), zero_point=st.integers(-28, 28))
+@given(value=st.floats(-50, 50), zero_point=st.integers(-28, 27))
 def test_quantizing_and_back_is_off_by_half_a_step_at_most(value: float, zero_point: int) -> None:
     spec = TensorSpec("x", (1,), "int8", 0.5, zero_point)
     back = from_border(to_border(np.array([value]), spec), spec)

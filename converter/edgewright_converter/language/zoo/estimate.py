@@ -13,12 +13,14 @@ from .parts import Part
 
 @dataclass(frozen=True)
 class _Mode:
-    """Bytes: of a weight; of a channel's scale; of what every file has. By the kind of a recurrent layer: of its loop,
-    and of each of its steps where they are written out; most_steps: up to how many they are.
+    """Bytes: of a weight; of a channel's scale, alike: where a convolution's channels may share one; of what every file
+    has. By the kind of a recurrent layer: of its loop, and of each of its steps where they are written out; most_steps:
+    up to how many they are.
     """
 
     weight: float
     scale: int
+    alike: int
     fixed: int
     loop: Mapping[str, int]
     step: Mapping[str, int] = field(default_factory=dict)
@@ -27,10 +29,10 @@ class _Mode:
 
 _LOOP = {"gru": 6000, "lstm": 2100}
 _MODES = {
-    "float32": _Mode(4, 0, 800, {"gru": 3200, "lstm": 3200}),
-    "dynamic-int8": _Mode(1, 12, 2000, _LOOP),
-    "int8": _Mode(1, 12, 1200, {}, {"gru": 1420, "lstm": 1050}, 1 << 30),
-    "int8-fast": _Mode(1, 12, 2000, _LOOP, {"gru": 1180, "lstm": 810}, 64),
+    "float32": _Mode(4, 0, 0, 800, {"gru": 3200, "lstm": 3200}),
+    "dynamic-int8": _Mode(1, 12, 12, 2000, _LOOP),
+    "int8": _Mode(1, 12, 0, 1200, {}, {"gru": 1420, "lstm": 1050}, 1 << 30),
+    "int8-fast": _Mode(1, 12, 0, 2000, _LOOP, {"gru": 1180, "lstm": 810}, 64),
 }
 MODES = tuple(_MODES)
 _OPERATOR_BYTES, _SMALL_BYTES = 50, 4
@@ -59,7 +61,8 @@ def _bytes(parts: list[Part], name: str) -> int:
     mode = _MODES[name]
     total = float(mode.fixed)
     for part in parts:
-        total += part.weights * mode.weight + part.small * _SMALL_BYTES + part.channels * mode.scale
+        total += part.weights * mode.weight + part.small * _SMALL_BYTES
+        total += part.channels * mode.scale + part.alike * mode.alike
         total += part.operators * _OPERATOR_BYTES
         if part.steps:
             out = part.steps <= mode.most_steps

@@ -9,6 +9,7 @@ Options: dropout; activation of the heads, None for logits; entrance, the input'
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from . import parts
@@ -61,17 +62,18 @@ def count(*, vocabulary: int, length: int, classes: int, width: int, depth: int,
     """The parts of the same model. A batch normalization becomes the bias of the convolution before it."""
     positions = -(-length // 2) * -(-vocabulary // 2)
     yield Part(small=2 * vocabulary, folded=2 * vocabulary, operators=3)
-    yield _normed(parts.dense(_FIRST[0] * _FIRST[1], width, positions=positions))
+    first = _FIRST[0] * _FIRST[1]
+    yield _normed(parts.dense(first, width, positions=positions), first)
     for _ in range(depth):
-        yield _normed(Part(9 * width, width, width, 9 * width * positions))
-        yield _normed(parts.dense(width, width, positions=positions))
+        yield _normed(Part(9 * width, width, width, multiply_adds=9 * width * positions), 9)
+        yield _normed(parts.dense(width, width, positions=positions), width)
     yield parts.plain(0)
     yield parts.dense(width, classes)
 
 
-def _normed(part: Part) -> Part:
-    """Four numbers for each channel in training, the bias in the flatbuffer."""
-    return Part(part.weights, part.small, part.channels, part.multiply_adds, folded=3 * part.small)
+def _normed(part: Part, inputs: int) -> Part:
+    """Four numbers for each channel in training, the bias in the flatbuffer. inputs: weights of a channel."""
+    return parts.sharing(replace(part, folded=3 * part.small), inputs)
 
 
 ENTRIES = {

@@ -2,17 +2,21 @@
 
 from dataclasses import dataclass, replace
 
+from ...fakequant.grids import NARROW
+
 
 @dataclass(frozen=True)
 class Part:
     """weights: numbers of a kernel or table; small: biases, gains and the like, never in 8 bits; channels: outputs with
-    a scale of their own; multiply_adds: in one run; operators: in the flatbuffer; steps: of a layer of the kind that
-    recurrent says; folded: parameters that are none of the flatbuffer's, for a converter puts them into others.
+    a scale of their own; alike: those that have one for all where activations are integers; multiply_adds: in one run;
+    operators: in the flatbuffer; steps: of a layer of the kind that recurrent says; folded: parameters that are none of
+    the flatbuffer's, for a converter puts them into others.
     """
 
     weights: int = 0
     small: int = 0
     channels: int = 0
+    alike: int = 0
     multiply_adds: int = 0
     operators: int = 1
     steps: int = 0
@@ -21,7 +25,7 @@ class Part:
 
     def again(self) -> "Part":
         """Used once more with the same weights."""
-        return replace(self, weights=0, small=0, channels=0)
+        return replace(self, weights=0, small=0, channels=0, alike=0)
 
 
 def embedding(rows: int, width: int) -> Part:
@@ -32,12 +36,17 @@ def embedding(rows: int, width: int) -> Part:
 def dense(inputs: int, outputs: int, *, positions: int = 1, bias: bool = True) -> Part:
     """A product with a kernel, at so many positions."""
     weights = inputs * outputs
-    return Part(weights, outputs if bias else 0, outputs, weights * positions)
+    return Part(weights, outputs if bias else 0, outputs, multiply_adds=weights * positions)
 
 
 def convolution(size: int, channels: int, filters: int, positions: int) -> Part:
     """Over neighbours: a product at each position, and the reshapes around it."""
-    return replace(dense(size * channels, filters, positions=positions), operators=8)
+    return sharing(replace(dense(size * channels, filters, positions=positions), operators=8), size * channels)
+
+
+def sharing(part: Part, inputs: int) -> Part:
+    """A convolution, each channel of which has so many weights."""
+    return replace(part, channels=0, alike=part.channels) if inputs < NARROW else part
 
 
 def tied(rows: int, width: int, positions: int) -> Part:

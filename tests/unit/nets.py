@@ -11,13 +11,15 @@ from edgewright_converter.lowering.fileformat import write_model
 from edgewright_converter.lowering.graph import Graph, Model, Op, Tensor
 from edgewright_converter.lowering.versions import set_versions
 
-RNG = np.random.default_rng(0)
+RNG = np.random.default_rng(1)
+_START = RNG.bit_generator.state
 
 
 class Net:
-    """Writes a float graph operation by operation."""
+    """Writes a float graph operation by operation. Its numbers are drawn anew, whatever ran before."""
 
     def __init__(self, *shapes: Sequence[int]) -> None:
+        RNG.bit_generator.state = _START
         self.inputs = [Tensor(f"x{number}", tuple(shape), "float32") for number, shape in enumerate(shapes)]
         self.ops: list[Op] = []
 

@@ -96,7 +96,7 @@ TASKS = {
                 vocabulary=1400,
                 length=24,
                 batch=32,
-                epochs=30,
+                epochs=36,
                 learning_rate=3e-3,
                 label_smoothing=0.1,
             ),

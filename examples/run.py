@@ -26,10 +26,11 @@ from edgewright.provision import setup
 from edgewright.remote import connected
 from edgewright_converter.beside import beside
 from edgewright_converter.language.data import Splits
-from edgewright_converter.language.metrics import Measure, modelling, proportion, translation
+from edgewright_converter.language.metrics import Measure, Translation, modelling, proportion, translation
 from edgewright_converter.language.training import Trained, train
 from edgewright_converter.pipeline import convert
 from edgewright_runtime.errors import EdgewrightError
+from edgewright_runtime.task import make_task
 from edgewright_runtime.text import Tokenizer
 
 _GIVEN = ("tokenizer", "labels", "data", "features", "task")  # of what a training leaves beside its model
@@ -43,6 +44,7 @@ class Row:
     train, test: texts; classes: or units of a language model; keras, device, other: the figure in Keras (None where
     Keras has no steps), of the bundle on the device, and of what one would use instead. unequal_inputs,
     unequal_answers: test texts that the device encodes or answers otherwise than this process, out of ``test``.
+    device_chrf, other_chrf: of translations, 0 to 100, larger is better.
     """
 
     name: str
@@ -57,6 +59,8 @@ class Row:
     other: Measure
     unequal_inputs: int | None
     unequal_answers: int
+    device_chrf: Measure | None = None
+    other_chrf: Measure | None = None
 
     @property
     def failures(self) -> tuple[str, ...]:
@@ -86,6 +90,9 @@ def example(task: Task, folder: Path, device: str | None = None, splits: Splits 
     trained = train(sources, model, task.settings)
     left = vars(beside(model))
     own = {name: str(left[name]) for name in _GIVEN if left.get(name) is not None}
+    if task.answers:  # how the device answers unless it is asked otherwise: a bundle says so itself
+        (folder / "task.json").write_bytes(make_task(task.kind, task.answers).to_json())
+        own["task"] = str(folder / "task.json")
     bundle = convert(model, output=model.with_suffix(".ewb"), recipe=task.recipe, **own).path
     # Recordings are asked of the table that the training has left, texts as they are.
     asked = trained.files["test"] if splits is None else splits.test
@@ -100,14 +107,15 @@ def example(task: Task, folder: Path, device: str | None = None, splits: Splits 
 def _read(task: Task, bundle: Path, trained: Trained, found: Evaluation, splits: Splits) -> Row:
     (agreement,) = found.agreements
     scores: Any = found.scores[agreement.second]
-    keras = None
+    keras = device_chrf = other_chrf = None
     tokenizer = Tokenizer.from_json(trained.files["tokenizer"].read_bytes())
     classes = tokenizer.size
     if task.kind == "generate":
         device, other = scores.bits_per_byte, _kneser_ney(tokenizer, splits)
         keras = Measure(**trained.metrics["test"]["bits_per_byte"])
     elif task.kind == "translate":
-        device, other = scores.bleu, _nearest(splits)
+        nearest = _nearest(splits)
+        device, other, device_chrf, other_chrf = scores.bleu, nearest.bleu, scores.chrf, nearest.chrf
     else:
         right = baselines.linear(splits.train, splits.test)
         device, other = scores.accuracy, proportion(int(right.sum()), len(right))
@@ -126,6 +134,8 @@ def _read(task: Task, bundle: Path, trained: Trained, found: Evaluation, splits:
         other=other,
         unequal_inputs=agreement.unequal_inputs,
         unequal_answers=agreement.unequal_answers,
+        device_chrf=device_chrf,
+        other_chrf=other_chrf,
     )
 
 
@@ -145,12 +155,12 @@ def _kneser_ney(tokenizer: Tokenizer, splits: Splits) -> Measure:
     return modelling(nats, np.array([len(ids) + 1 for ids in texts]), sizes).bits_per_byte
 
 
-def _nearest(splits: Splits) -> Measure:
-    """BLEU of answering with the translation of the training text that is nearest by TF-IDF."""
+def _nearest(splits: Splits) -> Translation:
+    """Of answering with the translation of the training text that is nearest by TF-IDF."""
     assert splits.train.targets is not None
     assert splits.test.targets is not None
     nearest = baselines.nearest(splits.train.texts, splits.test.texts)
-    return translation([splits.train.targets[at] for at in nearest], splits.test.targets).bleu
+    return translation([splits.train.targets[at] for at in nearest], splits.test.targets)
 
 
 def _heard(task: Task, bundle: Path, trained: Trained, found: Evaluation) -> Row:

@@ -17,7 +17,8 @@ CLASSIFIER_BYTES, LANGUAGE_MODEL_BYTES = 100_000, 300_000
 @dataclass(frozen=True)
 class Task:
     """corpus: a name of corpora.py, "" for recordings; settings: of the training; recipe: of the conversion; kind: what
-    the model is for; bytes_limit: of the bundle; splits: shares.
+    the model is for; answers: the options of its task, as task.json has them; bytes_limit: of the bundle; splits:
+    shares.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Task:
     settings: Settings
     recipe: str = "int8-fast"
     kind: str = "classify"
+    answers: dict[str, int] = field(default_factory=dict)
     bytes_limit: int = CLASSIFIER_BYTES
     splits: dict[str, float] = field(default_factory=lambda: {"test": 0.18, "validation": 0.05})
 
@@ -88,20 +90,21 @@ TASKS = {
             "en-es",
             Settings(
                 model="translator",
-                width=52,
+                width=72,
                 depth=1,
-                options={"attention_heads": 4, "dropout": 0.2},
-                vocabulary=600,
-                length=48,
+                options={"attention_heads": 4, "dropout": 0.1},
+                vocabulary=1400,
+                length=24,
                 batch=32,
-                epochs=30,
-                learning_rate=2e-3,
+                epochs=36,
+                learning_rate=3e-3,
                 label_smoothing=0.1,
             ),
-            recipe="dynamic-int8",
+            recipe="int4",
             kind="translate",
+            answers={"beams": 4},
             bytes_limit=LANGUAGE_MODEL_BYTES,
-            splits={"test": 0.1, "validation": 0.02},
+            splits={"test": 0.1, "validation": 0.04},
         ),
         Task(
             "keywords",

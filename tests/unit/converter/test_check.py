@@ -1,3 +1,5 @@
+import zlib
+
 import numpy as np
 import pytest
 from unit.models import FlatbufferBuilder, tiny_model, tiny_text_model
@@ -81,3 +83,17 @@ def test_the_step_of_an_output_is_its_scale_or_that_from_before_it_was_dequantiz
     x, y = graph.tensor("x", (1, 4), "int8", scale=0.5), graph.tensor("y", (1, 4))
     graph.operator("DEQUANTIZE", 2, [x], y)
     assert check.output_steps(read(graph.build({"x": x}, {"y": y}))) == {"y": 0.5}
+
+
+def test_large_golden_floats_are_rounded_so_that_they_shrink_to_half() -> None:
+    noise = np.random.default_rng(0).normal(size=(2, 24, 72)).astype(np.float32)
+    for step in (float(np.abs(noise).max()) / 127, 0.01):
+        found = check._rounded(noise, step)
+        assert found.dtype == np.float32
+        assert np.abs(found - noise).max() <= step / 2
+        assert len(zlib.compress(found.tobytes(), 9)) < found.nbytes / 2
+    assert len(zlib.compress(noise.tobytes(), 9)) > 0.9 * noise.nbytes
+    few, whole = noise[:1, :2], (100 * noise).astype(np.int32)
+    assert check._rounded(few, 0.5) is few
+    assert check._rounded(whole, 0.5) is whole
+    assert check._rounded(noise, 0.0) is noise

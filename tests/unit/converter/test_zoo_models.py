@@ -33,7 +33,13 @@ def test_parameters_are_known_without_building(name: str, options: dict[str, Any
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("gpt", {}), ("lstm-lm", {}), ("lstm-lm", {"embedding": 8, "width": 24, "depth": 2}), ("translator", {})],
+    [
+        ("gpt", {}),
+        ("lstm-lm", {}),
+        ("lstm-lm", {"embedding": 8, "width": 24, "depth": 2}),
+        ("translator", {}),
+        ("translator", {"hidden": 40, "attention_heads": 3, "width": 30, "depth": 1}),
+    ],
 )
 def test_parameters_of_models_that_say_tokens_are_known_too(name: str, options: dict[str, Any]) -> None:
     model = build(name, **SIZES, heads={}, **options)

@@ -10,10 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from ...data import Array
 from ...passes.batches import Batches, epoch_order
 from ...passes.training import TrainingOptions
 from ..data import Corpus, Splits
+from .lengths import alike
 
 Lesson = Callable[[int], tuple[int, Callable[[Array], tuple[Any, ...]]]]
 
@@ -28,7 +31,8 @@ class Course:
     files: suffix → content of what belongs beside the model. arrays: what `convert --data` takes. sizes: a sentence.
     vocabulary, length: of the model's input; options: of the model, by what the data demands.
     is_pretraining: whether the course is to learn from bare text itself. clip: the longest that the gradient of all
-    weights together may be, None: as long as it is.
+    weights together may be, None: as long as it is. tokens: (samples,) of each, (batch, length) arrays alone: then
+    batches are of samples that are about as long, and no longer than the longest of these; None: all have the length.
     """
 
     vocabulary: int
@@ -47,6 +51,7 @@ class Course:
     is_pretraining: bool = False
     saved_loss: Callable[[], Any] | None = None
     clip: float | None = None
+    tokens: Array | None = None
 
 
 def judging(splits: Splits, judged: Callable[[Any, Corpus], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
@@ -54,11 +59,13 @@ def judging(splits: Splits, judged: Callable[[Any, Corpus], dict[str, Any]]) -> 
     return lambda model: {name: judged(model, part) for name, part in splits.items() if name != "train" and len(part)}
 
 
-def batches(lesson: Lesson, held_out: tuple[Any, ...] | None, options: TrainingOptions) -> Batches:
-    """The lesson's epochs one after the other, each in an order that follows from seed and epoch."""
+def batches(
+    lesson: Lesson, held_out: tuple[Any, ...] | None, options: TrainingOptions, tokens: Array | None = None
+) -> Batches:
+    """The lesson's epochs one after the other, each in an order that follows from seed and epoch. tokens: Course's."""
     import tensorflow as tf
 
-    count, pick = lesson(0)
+    count, first_pick = lesson(0)
     batch = min(options.batch, count)
     steps = options.steps or math.ceil(count / batch)
     shard = tf.data.Options()
@@ -70,12 +77,20 @@ def batches(lesson: Lesson, held_out: tuple[Any, ...] | None, options: TrainingO
             for epoch in range(first, options.epochs):
                 count, pick = lesson(epoch)
                 order = epoch_order(count, steps * batch, options.seed or 0, epoch)
+                if tokens is not None:
+                    order = alike(order, tokens, batch, np.random.default_rng((options.seed or 0, 2, epoch)))
                 for start in range(0, len(order), batch):
-                    yield pick(order[start : start + batch])
+                    rows = order[start : start + batch]
+                    yield pick(rows) if tokens is None else cut(pick(rows), int(tokens[rows].max()))
 
-        example = pick(epoch_order(count, batch, 0, 0))
-        signature = tf.nest.map_structure(lambda array: tf.TensorSpec(array.shape, array.dtype), example)
+        def specification(array: Array) -> Any:
+            return tf.TensorSpec(array.shape if tokens is None else (len(array), None), array.dtype)
+
+        signature = tf.nest.map_structure(specification, first_pick(epoch_order(count, batch, 0, 0)))
         return tf.data.Dataset.from_generator(generate, output_signature=signature).with_options(shard).prefetch(2)
+
+    def cut(samples: tuple[Any, ...], longest: int) -> Any:
+        return tf.nest.map_structure(lambda array: array[:, :longest], samples)
 
     validation = None
     if held_out is not None:

@@ -13,6 +13,7 @@ from ..zoo import build, entry
 from . import linear, pretrain
 from .backbone import Backbone
 from .course import Course, batches
+from .lengths import any_length
 from .noise import token_loss
 from .optimizer import adam_w, schedule
 from .settings import Settings
@@ -66,8 +67,8 @@ def learn(
     training = settings.training(course.samples, settings.epochs)
     scales = rate_scales(model, heads, settings.rate_decay)
     fit(
-        model,
-        lambda: batches(course.lesson, course.held_out, training),
+        model if course.tokens is None else any_length(model),
+        lambda: batches(course.lesson, course.held_out, training, course.tokens),
         training,
         optimizer=lambda steps: adam_w(schedule(settings.rate, steps), settings.weight_decay, scales, course.clip),
         loss=course.loss(),

@@ -54,6 +54,7 @@ def course(splits: Splits, tokenizer: Tokenizer, settings: Settings) -> Course:
         judge=judging(splits, lambda model, part: judged(model, part, tokenizer)),
         files={"task.json": Task("translate").to_json()},
         arrays=arrays,
+        tokens=np.maximum((source != tokenizer.pad_id).sum(1), weights.astype(bool).sum(1)),
         sizes=f"{splits.train.source}: {len(source):,} pairs to train on, {len(splits.validation):,} to validate, "
         f"{len(splits.test):,} to test",
     )

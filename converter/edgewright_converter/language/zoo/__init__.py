@@ -60,7 +60,7 @@ ZOO: dict[str, Entry] = {
         width=64,
         depth=2,
         rate=1e-3,
-        options={"target_length": None, "attention_heads": None, "dropout": 0.1},
+        options={"target_length": None, "attention_heads": None, "hidden": None, "dropout": 0.1},
     ),
 }
 

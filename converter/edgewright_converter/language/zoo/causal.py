@@ -75,20 +75,20 @@ def lstm_lm(
     return keras.Model(tokens, logits(table, x), name="lstm_lm")
 
 
-def positions(tokens: Any, length: int, width: int, name: str) -> Any:
-    """(batch, length, width): a learned vector for each place. Counted from the tokens' shape alone, so a constant once
-    it is traced."""
+def positions(tokens: Any, length: int, width: int, name: str, deviation: float = 0.02) -> Any:
+    """(batch, length, width): a learned vector for each place, drawn with that deviation. Counted from the tokens'
+    shape alone, so a constant once it is traced."""
     from keras import layers, ops
 
     places = ops.cumsum(ops.ones_like(tokens), axis=-1) - 1
-    return layers.Embedding(length, width, embeddings_initializer=initial(), name=name)(places)
+    return layers.Embedding(length, width, embeddings_initializer=initial(deviation), name=name)(places)
 
 
-def feed_forward(x: Any, width: int, dropout: float, block: str) -> Any:
-    """Two dense layers, four times as wide between."""
+def feed_forward(x: Any, width: int, dropout: float, block: str, hidden: int | None = None) -> Any:
+    """Two dense layers, ``hidden`` wide between, by default four times as wide."""
     from keras import layers
 
-    y = layers.Dense(4 * width, activation="gelu", name=f"expand_{block}")(x)
+    y = layers.Dense(hidden or 4 * width, activation="gelu", name=f"expand_{block}")(x)
     return layers.Dropout(dropout)(layers.Dense(width, name=f"contract_{block}")(y))
 
 

@@ -126,6 +126,7 @@ def translator(
     width: int,
     depth: int,
     attention_heads: int | None,
+    hidden: int | None,
     **rest: Any,
 ) -> Iterator[Part]:
     size = target_length or length
@@ -134,11 +135,11 @@ def translator(
     yield parts.embedding(size, width)
     for _ in range(depth):
         yield from _attention(width, attention_heads, length, length)
-        yield from _feed_forward(width, length)
+        yield from _feed_forward(width, length, hidden)
     for _ in range(depth):
         yield from _attention(width, attention_heads, size, size)
         yield from _attention(width, attention_heads, size, length)
-        yield from _feed_forward(width, size)
+        yield from _feed_forward(width, size, hidden)
     yield parts.norm(width)
     yield parts.norm(0)
     yield parts.tied(vocabulary, width, size)
@@ -155,7 +156,8 @@ def _attention(width: int, heads: int | None, queries: int, keys: int) -> Iterat
     yield parts.dense(inner, width, positions=queries)
 
 
-def _feed_forward(width: int, positions: int) -> Iterator[Part]:
+def _feed_forward(width: int, positions: int, hidden: int | None = None) -> Iterator[Part]:
+    between = hidden or 4 * width
     yield parts.norm(width)
-    yield parts.dense(width, 4 * width, positions=positions)
-    yield parts.dense(4 * width, width, positions=positions)
+    yield parts.dense(width, between, positions=positions)
+    yield parts.dense(between, width, positions=positions)

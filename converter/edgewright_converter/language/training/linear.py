@@ -24,6 +24,7 @@ from .settings import Settings
 
 _PASSES = 20  # over the texts, where no number of epochs is given
 _PAD = 0
+_EVENNESS = 0.75  # of a token's frequency: what its code weighs, for texts to come have more of the rare ones
 _OF_TRAINING = (
     *("learning_rate", "label_smoothing", "token_dropout", "token_deletion", "augment", "patience"),
     *("pretrain", "backbone", "strategy", "precision"),
@@ -78,7 +79,8 @@ def solve(model: Any, course: Course, settings: Settings, report: Callable[[floa
     narrow, kernel = _directions(rows, table, model.get_layer("token_embedding").output.shape[-1])
     weights = {"token_embedding": narrow}
     if options["codes"]:
-        numbers, books = coded(narrow, _frequencies(rows, len(narrow)), options["codes"], settings.seed)
+        weight = _frequencies(rows, len(narrow)) ** _EVENNESS
+        numbers, books = coded(narrow, weight, options["codes"], settings.seed)
         weights = {"token_codes": numbers, "token_embedding": books}
         narrow = decoded(numbers, books)
     if course.held_out is None:

@@ -118,13 +118,13 @@ TASKS = {
         Task(
             "medical",
             "medical",
-            # Two bytes for each of 38,700 buckets: words, their pairs, and the parts of words that new ones share.
+            # Two bytes for each of 38,000 buckets: words, their pairs, and the parts of words that new ones share.
             Settings(
                 model="linear",
                 options={"codes": 2, "cost": 0.003, "ratio": 0.7},
                 tokenizer="hashed",
                 tokenizer_options={"whole": True},
-                vocabulary=38_700,
+                vocabulary=38_000,
                 length=256,
                 epochs=10,
             ),

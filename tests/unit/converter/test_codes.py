@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edgewright_converter.language.training.codes import ROWS, coded, decoded
+from edgewright_converter.language.training.codes import ROWS, coded, decoded, fitted
 
 
 def test_rows_that_a_book_can_hold_come_back_whole() -> None:
@@ -39,6 +39,23 @@ def test_what_weighs_more_comes_out_nearer() -> None:
     numbers, books = coded(table, weight, 1, 0)
     error = ((decoded(numbers, books) - table) ** 2).mean(1)
     assert error[:400].mean() < 0.7 * error[400:].mean()
+
+
+def test_fitted_books_come_nearer_to_the_sums_of_texts() -> None:
+    rng = np.random.default_rng(5)
+    table = rng.normal(size=(3000, 6)).astype(np.float32)
+    table[0] = 0
+    texts = [(rng.choice(3000, 12, replace=False), rng.integers(1, 3, 12).astype(np.float32)) for _ in range(5000)]
+    numbers, books = coded(table, np.ones(3000), 2, 0)
+    moved = fitted(numbers, books, table, texts)
+    assert (moved.shape, moved.dtype) == (books.shape, np.float32)
+    assert not moved.reshape(2, ROWS, 6)[:, 0].any()
+
+    def error(own: np.ndarray) -> float:
+        wrong = decoded(numbers, own) - table
+        return float(np.mean([((counts @ wrong[tokens]) ** 2).mean() for tokens, counts in texts]))
+
+    assert error(moved) < 0.95 * error(books)
 
 
 def test_the_same_table_gives_the_same_codes() -> None:

@@ -2,7 +2,8 @@
 
 Residual quantization (Chen et al. 2010), as fastText.zip compresses its embeddings (Joulin et al. 2016): the first book
 is found by k-means over the rows, the next one over what is left of them; then each is found again beside the others.
-NumPy alone, and the same on every run.
+What counts in the end are sums of rows: the books are moved once more, to where those of the training texts come
+nearest to what they were. NumPy alone, and the same on every run.
 """
 
 import numpy as np
@@ -10,6 +11,10 @@ import numpy as np
 from ...data import Array
 from ..zoo.counts import CODE_ROWS as ROWS
 
+Rows = list[tuple[Array, Array]]  # of each text: its tokens, each once, and how often it has them
+
+_HELD = 1e-3  # of the texts' mean square: how strongly a book's rows are held where they are
+_BLOCK = 4096  # texts
 _ROUNDS, _AGAIN, _STEPS = 20, 2, 3  # of k-means; how often each book is found again, and in how many steps
 
 
@@ -36,6 +41,24 @@ def coded(table: Array, weight: Array, count: int, seed: int) -> tuple[Array, Ar
     found = np.zeros((len(table), count), np.uint8)
     found[present] = np.stack(numbers, 1)
     return found, np.concatenate(books)
+
+
+def fitted(numbers: Array, books: Array, table: Array, texts: Rows) -> Array:
+    """The books, (count * ROWS, width) float32, moved by ridge regression to where the sums over each text's tokens are
+    nearest to those of the table. numbers, books: of ``coded``; the first row of each book stays 0.
+    """
+    place = numbers + np.arange(0, len(books), ROWS)
+    square, lack = np.zeros((len(books),) * 2), np.zeros(books.shape)
+    for start in range(0, len(texts), _BLOCK):
+        block = texts[start : start + _BLOCK]
+        used = np.stack([np.bincount(place[t].ravel(), np.repeat(n, place.shape[1]), len(books)) for t, n in block])
+        square += used.T @ used
+        lack += used.T @ (np.stack([counts @ table[tokens] for tokens, counts in block]) - used @ books)
+    moving = np.arange(len(books)) % ROWS > 0
+    square[np.diag_indices_from(square)] += max(_HELD * square.diagonal()[moving].mean(), 1e-9)
+    moved = books.astype(np.float64)
+    moved[moving] += np.linalg.solve(square[np.ix_(moving, moving)], lack[moving])
+    return moved.astype(np.float32)
 
 
 def decoded(numbers: Array, books: Array) -> Array:

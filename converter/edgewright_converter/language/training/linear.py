@@ -18,7 +18,7 @@ from edgewright_runtime.errors import InputError
 
 from ...data import Array
 from ..zoo import ZOO
-from .codes import coded, decoded
+from .codes import Rows, coded, decoded, fitted
 from .course import Course
 from .settings import Settings
 
@@ -30,8 +30,6 @@ _OF_TRAINING = (
     *("pretrain", "backbone", "strategy", "precision"),
 )
 _SHARPNESS = np.geomspace(0.05, 20.0, 60)  # of the softmax: tried on what is held out
-
-Rows = list[tuple[Array, Array]]  # of each text: its tokens, each once, and how often it has them
 
 
 def check(settings: Settings, questions: int) -> None:
@@ -81,6 +79,10 @@ def solve(model: Any, course: Course, settings: Settings, report: Callable[[floa
     if options["codes"]:
         weight = _frequencies(rows, len(narrow)) ** _EVENNESS
         numbers, books = coded(narrow, weight, options["codes"], settings.seed)
+        books = fitted(numbers, books, narrow, rows)
+        # In integers all numbers have one scale: every direction fills it.
+        largest = np.maximum(np.abs(books).max(0), np.finfo(np.float32).tiny)
+        books, kernel = books / largest, kernel * largest[:, None]
         weights = {"token_codes": numbers, "token_embedding": books}
         narrow = decoded(numbers, books)
     if course.held_out is None:

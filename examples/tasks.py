@@ -121,22 +121,16 @@ TASKS = {
         Task(
             "medical",
             "medical",
+            # Two bytes for each of 38,000 buckets: words, their pairs, and the parts of words that new ones share.
             Settings(
-                model="bag-of-embeddings",
-                width=20,
-                depth=0,
-                options={"pooling": "real"},
+                model="linear",
+                options={"codes": 2, "cost": 0.003, "ratio": 0.7},
                 tokenizer="hashed",
                 tokenizer_options={"whole": True},
-                vocabulary=8600,
-                length=128,
-                epochs=6,
-                batch=128,
-                learning_rate=1e-2,
-                token_dropout=0.0,
-                token_deletion=0.1,
+                vocabulary=38_000,
+                length=256,
+                epochs=10,
             ),
-            recipe="int4",
         ),
         Task(
             "languages",

@@ -212,7 +212,8 @@ def _kernel(layer: Any) -> Any:
     """The variable that adapters add to, None where the layer takes none."""
     if not hasattr(layer, "enable_lora") or not layer.built:
         return None
-    return layer._embeddings if hasattr(layer, "_embeddings") else getattr(layer, "_kernel", None)
+    kernel = layer._embeddings if hasattr(layer, "_embeddings") else getattr(layer, "_kernel", None)
+    return kernel if kernel is not None and "float" in kernel.dtype else None
 
 
 def _pair(layer: Any) -> tuple[Any, Any]:

@@ -242,7 +242,7 @@ def kernels_of_layer(layer: Any) -> list[tuple[Any, tuple[int, ...]]]:
         return variable, tuple(a for a in range(rank) if a not in [k % rank for k in kept])
 
     if isinstance(layer, keras.layers.Embedding):
-        return [but(layer._embeddings)]
+        return [but(layer._embeddings)] if "float" in layer._embeddings.dtype else []
     if isinstance(layer, keras.layers.EinsumDense):
         return [(layer._kernel, einsum_reduced(layer.equation))]
     if isinstance(layer, keras.layers.Dense | BaseConv):

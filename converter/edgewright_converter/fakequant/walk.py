@@ -111,7 +111,7 @@ def replacement(places: Places, named: Named) -> tuple[str, Call] | str | None:
     if isinstance(layer, keras.layers.MultiHeadAttention | keras.layers.GroupQueryAttention):
         return "_compute_attention", attention.attention(places, layer, name)
     if isinstance(layer, keras.layers.Embedding):
-        return "call", layers.embedding(places, layer, name)
+        return ("call", layers.embedding(places, layer, name)) if places.kernels_of(name) else None
     if "Separable" in kind and places.kernels_of(name):
         return "call", layers.separable(places, layer, name)
     if places.kernels_of(name) and not isinstance(layer, keras.layers.RNN):

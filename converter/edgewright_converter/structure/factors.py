@@ -100,6 +100,8 @@ def factors(layer: Any, moments: Moments) -> list[Factor] | str:
 
         return attention_factors(layer, moments)
     if name == "Embedding":
+        if "float" not in layer._embeddings.dtype:
+            return "its numbers are integers"
         return [_single(layer, layer._embeddings, (0,), moments, extra=True)]
     if name == "Dense":
         return [_single(layer, layer._kernel, (0,), moments)]

@@ -27,6 +27,8 @@ def kernels(model: Any, leave: tuple[str, ...]) -> tuple[list[tuple[Any, int]], 
     skipped = []
     for layer in model._flatten_layers():
         for variable in layer._trainable_variables:
+            if "float" not in variable.dtype:
+                continue
             # A bias of attention heads or of a GRU has two axes too.
             if len(variable.shape) < 2 or variable.name.endswith("bias") or id(variable) in found:
                 continue

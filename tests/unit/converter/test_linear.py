@@ -10,6 +10,7 @@ import pytest
 from edgewright_converter.language.data import Corpus, split
 from edgewright_converter.language.training import Settings, linear
 from edgewright_converter.language.training.run import _train
+from edgewright_converter.pipeline import convert
 from edgewright_runtime.errors import InputError
 
 VOCABULARY = 60
@@ -33,8 +34,8 @@ def test_it_is_the_support_vector_machine_that_liblinear_finds() -> None:
     x, y = texts()
     rows = linear.counted(x)
     positive = np.eye(3, dtype=bool)[y]
-    table, bias = linear.support_vectors(rows, positive, VOCABULARY, np.full(len(x), 0.1), 200, 0)
-    ratio = linear._log_ratios(rows, positive, VOCABULARY)
+    ratio = linear.log_ratios(rows, positive, VOCABULARY)
+    table, bias = linear.support_vectors(rows, positive, ratio, np.full(len(x), 0.1), 200, 0)
     counts = np.stack([np.bincount(row, minlength=VOCABULARY) * (np.arange(VOCABULARY) > 0) for row in x])
     for column in range(3):
         peer = svm.LinearSVC(C=0.1, max_iter=10_000, tol=1e-6).fit(counts * ratio[:, column], positive[:, column])
@@ -46,7 +47,9 @@ def test_it_is_the_support_vector_machine_that_liblinear_finds() -> None:
 def test_all_directions_but_one_say_everything() -> None:
     x, y = texts()
     rows = linear.counted(x)
-    table, _ = linear.support_vectors(rows, np.eye(3, dtype=bool)[y], VOCABULARY, np.full(len(x), 0.1), 5, 0)
+    positive = np.eye(3, dtype=bool)[y]
+    ratio = linear.log_ratios(rows, positive, VOCABULARY)
+    table, _ = linear.support_vectors(rows, positive, ratio, np.full(len(x), 0.1), 5, 0)
     table -= table.mean(1, keepdims=True)
     whole = linear._sums(rows, table)
     errors = []
@@ -57,8 +60,16 @@ def test_all_directions_but_one_say_everything() -> None:
     assert errors[1] < 1e-4 < errors[0]
 
 
-@pytest.mark.slow
-def test_it_learns_with_hashed_words_and_refuses_what_it_cannot(tmp_path: Path) -> None:
+def test_a_power_of_the_ratio_keeps_its_sign_and_none_makes_all_alike() -> None:
+    x, y = texts()
+    rows, positive = linear.counted(x), np.eye(3, dtype=bool)[y]
+    whole, root, none = (linear.log_ratios(rows, positive, VOCABULARY, power) for power in (1.0, 0.5, 0.0))
+    np.testing.assert_allclose(root * np.abs(root), whole, atol=1e-5)
+    np.testing.assert_array_equal(none, np.sign(whole))
+
+
+def said() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Sentences, and what each of them is for."""
     rows = [
         (f"{verb} the {thing} {number} {mark}", label)
         for label, verbs in SAID.items()
@@ -68,6 +79,12 @@ def test_it_learns_with_hashed_words_and_refuses_what_it_cannot(tmp_path: Path) 
         for mark in ("now", "!")
     ]
     sentences, labels = zip(*rows, strict=True)
+    return sentences, labels
+
+
+@pytest.mark.slow
+def test_it_learns_with_hashed_words_and_refuses_what_it_cannot(tmp_path: Path) -> None:
+    sentences, labels = said()
     splits = split(Corpus(sentences, {"label": labels}), test=0.3, validation=0.1)
     hashed = {"characters": (3, 3), "whole": True, "signs": True, "stem": 4}
     settings = Settings(model="linear", tokenizer="hashed", vocabulary=500, length=32, tokenizer_options=hashed)
@@ -83,4 +100,32 @@ def test_it_learns_with_hashed_words_and_refuses_what_it_cannot(tmp_path: Path) 
         (option,) = asked
         with pytest.raises(InputError, match=f"not trained: leave --{option.replace('_', '-')} out"):
             _train(splits, tmp_path / "refused.keras", replace(settings, **asked), False, lambda step, share: None)
+    for options, expected in (({"cost": -1}, "cost is -1: expected a"), ({"ratio": 2}, "ratio is 2: expected a")):
+        wrong = replace(settings, options=options)
+        with pytest.raises(InputError, match=expected):
+            _train(splits, tmp_path / "refused.keras", wrong, False, lambda step, share: None)
     assert not list(tmp_path.glob("refused*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["int8-fast", "int8-qat"])
+def test_with_codes_a_token_is_a_byte_and_the_flatbuffer_answers_alike(tmp_path: Path, recipe: str) -> None:
+    sentences, labels = said()
+    splits = split(Corpus(sentences, {"label": labels}), test=0.3, validation=0.1)
+    settings = Settings(
+        model="linear",
+        options={"codes": 1, "cost": 0.1},
+        tokenizer="hashed",
+        vocabulary=20_000,
+        length=32,
+        tokenizer_options={"characters": (3, 3), "whole": True},
+    )
+    model = tmp_path / "said.keras"
+    trained = _train(splits, model, settings, False, lambda step, share: None)
+    assert trained.metrics["test"]["label"]["accuracy"]["value"] > 0.95
+    assert trained.parameters == 20_000 + 256 * 2 + 2 * 3 + 3
+    bundle = convert(model, output=tmp_path / "said.ewb", recipe=recipe, data=str(trained.files["data"]))
+    figures = bundle.manifest.provenance["metrics"]
+    assert figures["accuracy_after"] >= figures["accuracy_before"] - 0.02 > 0.93
+    (flatbuffer,) = (file for file in bundle.manifest.files if file.path == "model.tflite")
+    assert 20_000 < flatbuffer.size_bytes < 26_000

@@ -13,6 +13,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     *((name, {}) for name in CLASSIFIERS),
     *((name, {"width": 24, "depth": 3, "embedding": 8}) for name in CLASSIFIERS if not ZOO[name].solved),
     ("linear", {"width": 2}),
+    ("linear", {"codes": 2}),
     ("bag-of-embeddings", {"depth": 0, "pooling": "real"}),
     ("text-cnn", {"kernels": (3, 4, 5), "width": 20, "depth": 2}),
     ("gru", {"bidirectional": True, "pooling": "max", "depth": 2}),
@@ -76,6 +77,9 @@ def test_what_cannot_be_is_refused_in_a_sentence() -> None:
         build("text-cnn", **SIZES, heads={"label": 2}, sharing="albert")
     with pytest.raises(InputError, match="width of a model is 1 or more, not 0"):
         estimate("gru", **SIZES, classes=2, width=0)
+    for codes in (9, -1, True):
+        with pytest.raises(InputError, match=f"0 to 8 bytes for a token, not {codes}"):
+            estimate("linear", **SIZES, classes=5, codes=codes)
     with pytest.raises(InputError, match="each of 2 classes or more"):
         build("gru", **SIZES, heads={"label": 1})
 
@@ -92,6 +96,7 @@ def test_sharing_spares_parameters_not_work() -> None:
     ("name", "options", "modes"),
     [
         ("bag-of-embeddings", {"width": 24, "depth": 2}, ("float32", "int8")),
+        ("linear", {"codes": 3}, ("float32", "int8-fast")),
         ("text-cnn", {"width": 24, "depth": 2}, ("int8", "int8-fast")),
         ("text-cnn", {"width": 64, "depth": 2}, ("int8", "dynamic-int8")),
         ("lstm", {"width": 24}, ("int8", "dynamic-int8")),

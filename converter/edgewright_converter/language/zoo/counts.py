@@ -3,9 +3,12 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from edgewright_runtime.errors import InputError
+
 from . import parts
 from .parts import Part
 
+CODE_ROWS, _CODES = 256, 8  # rows that a code, a byte, chooses from; and codes of a token at most
 HEAD_SIZE = 16  # of an attention head, where its number is not given
 
 
@@ -28,10 +31,21 @@ def directions(width: int, classes: int) -> int:
     return max(1, min(width, classes - 1))
 
 
-def linear(*, vocabulary: int, classes: int, width: int, length: int, **rest: Any) -> Iterator[Part]:
-    own = directions(width, classes)
-    yield parts.embedding(vocabulary, own)
-    yield parts.plain(length * own)
+def linear_rows(vocabulary: int, codes: int) -> int:
+    """Rows of a linear model's table: one for each token, or 256 for each of the codes that a token has. Raises
+    InputError for codes that cannot be."""
+    if type(codes) is not int or not 0 <= codes <= _CODES:
+        raise InputError(f"The codes of a linear model are 0 to {_CODES} bytes for a token, not {codes!r}.")
+    return codes * CODE_ROWS if codes else vocabulary
+
+
+def linear(*, vocabulary: int, classes: int, width: int, length: int, codes: int, **rest: Any) -> Iterator[Part]:
+    own, rows = directions(width, classes), linear_rows(vocabulary, codes)
+    if codes:
+        yield Part(bytes=vocabulary * codes)
+        yield parts.plain(length * codes, operators=2)
+    yield parts.embedding(rows, own)
+    yield parts.plain(length * own * max(1, codes))
     yield parts.dense(own, classes)
 
 

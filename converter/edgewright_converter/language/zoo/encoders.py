@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from edgewright_runtime.errors import InputError
 
 from . import counts
-from .counts import HEAD_SIZE, filters
+from .counts import CODE_ROWS, HEAD_SIZE, filters
 from .entry import Entry
 
 if TYPE_CHECKING:
@@ -198,17 +198,37 @@ def _pooled(tokens: Any, x: Any, pooling: str) -> Any:
 
 
 def _linear(
-    *, vocabulary: int, length: int, heads: Mapping[str, int], width: int, depth: int, dtype: str, entrance: str
+    *,
+    vocabulary: int,
+    length: int,
+    heads: Mapping[str, int],
+    width: int,
+    depth: int,
+    dtype: str,
+    entrance: str,
+    codes: int,
+    cost: float,
+    ratio: float,
 ) -> keras.Model:
+    """codes: bytes of a token, each the number of one of 256 rows, whose sum is the token's; 0: each has a row of its
+    own. cost, ratio: what language/training/linear.py solves with.
+    """
     import keras
     from keras import layers, ops
 
     tokens = keras.Input((length,), dtype=dtype, name=entrance)
-    own = counts.directions(width, sum(heads.values()))
+    own, rows = counts.directions(width, sum(heads.values())), counts.linear_rows(vocabulary, codes)
+    found = tokens
+    if codes:
+        found = layers.Embedding(
+            vocabulary, codes, "zeros", dtype="uint8", trainable=False, name="token_codes"
+        )(tokens)
+        # The constant first: behind, Keras takes it for a bias, whose operator has no kernel for integers.
+        found = ops.add(ops.arange(0, codes * CODE_ROWS, CODE_ROWS, dtype="int32"), ops.cast(found, "int32"))
     # No mask: the row of the padding is 0, and adds nothing.
-    x = ops.sum(layers.Embedding(vocabulary, own, name="token_embedding")(tokens), axis=1)
-    found = [layers.Dense(classes, activation="softmax", name=plain(head))(x) for head, classes in heads.items()]
-    return keras.Model(tokens, found if len(found) > 1 else found[0], name="linear")
+    x = ops.sum(layers.Embedding(rows, own, name="token_embedding")(found), axis=(1, 2) if codes else 1)
+    answers = [layers.Dense(classes, activation="softmax", name=plain(head))(x) for head, classes in heads.items()]
+    return keras.Model(tokens, answers if len(answers) > 1 else answers[0], name="linear")
 
 
 _BOTH = ("masked", "causal")
@@ -248,7 +268,7 @@ ENTRIES = {
         width=32,
         depth=1,
         depths=(1,),
-        options={name: _COMMON[name] for name in ("dtype", "entrance")},
+        options={**{name: _COMMON[name] for name in ("dtype", "entrance")}, "codes": 0, "cost": 0.01, "ratio": 1.0},
         solved=True,
     ),
     "text-cnn": Entry(

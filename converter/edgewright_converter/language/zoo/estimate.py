@@ -51,7 +51,7 @@ def estimate(parts: Iterable[Part]) -> Estimate:
     """Sum them up."""
     parts = list(parts)
     return Estimate(
-        parameters=sum(part.weights + part.small + part.folded for part in parts),
+        parameters=sum(part.weights + part.small + part.folded + part.bytes for part in parts),
         bytes={mode: _bytes(parts, mode) for mode in MODES},
         multiply_adds=sum(part.multiply_adds for part in parts),
     )
@@ -63,7 +63,7 @@ def _bytes(parts: list[Part], name: str) -> int:
     for part in parts:
         total += part.weights * mode.weight + part.small * _SMALL_BYTES
         total += part.channels * mode.scale + part.alike * mode.alike
-        total += part.operators * _OPERATOR_BYTES
+        total += part.operators * _OPERATOR_BYTES + part.bytes
         if part.steps:
             out = part.steps <= mode.most_steps
             total += part.steps * mode.step[part.recurrent] if out else mode.loop[part.recurrent]

@@ -10,7 +10,7 @@ class Part:
     """weights: numbers of a kernel or table; small: biases, gains and the like, never in 8 bits; channels: outputs with
     a scale of their own; alike: those that have one for all where activations are integers; multiply_adds: in one run;
     operators: in the flatbuffer; steps: of a layer of the kind that recurrent says; folded: parameters that are none of
-    the flatbuffer's, for a converter puts them into others.
+    the flatbuffer's, for a converter puts them into others; bytes: integers of one byte, in every mode.
     """
 
     weights: int = 0
@@ -22,10 +22,11 @@ class Part:
     steps: int = 0
     recurrent: str = ""
     folded: int = 0
+    bytes: int = 0
 
     def again(self) -> "Part":
         """Used once more with the same weights."""
-        return replace(self, weights=0, small=0, channels=0, alike=0)
+        return replace(self, weights=0, small=0, channels=0, alike=0, bytes=0)
 
 
 def embedding(rows: int, width: int) -> Part:

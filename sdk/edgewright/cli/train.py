@@ -99,7 +99,7 @@ def _freeze(ctx: click.Context, param: click.Parameter, value: str) -> int:
 @click.option("--patience", default=0, show_default=True, help="Stop after so many epochs without a better one.")
 @click.option("--pretrain", type=click.Choice(["masked", "causal"]), help="Learn from bare text first.")
 @click.option("--corpus", multiple=True, metavar="FILE", help="More texts to pre-train on.")
-@click.option("--pretrain-epochs", type=click.IntRange(0), help="[default: as --epochs]")
+@click.option("--pretrain-epochs", type=click.IntRange(0), help="[default: 4, or as many as 4000 batches take]")
 @click.option("--backbone", type=click.Path(), help="A .keras file whose layers the model begins with.")
 @click.option("--freeze", default="0", callback=_freeze, metavar="N|all", help="So many of its layers stay fixed.")
 @click.option("--rate-decay", default=1.0, show_default=True, help="A layer's learning rate by the next one's.")

@@ -53,8 +53,8 @@ def _freeze(ctx: click.Context, param: click.Parameter, value: str) -> int:
     short_help="Train a model on texts.",
     epilog="Examples:\n\n\b\n"
     "edgewright train sentences.csv --model text-cnn -o intents.keras\n"
-    "edgewright train intents:eu --model transformer --pretrain masked --corpus basque.txt -o intents.keras\n"
-    "edgewright train basque.txt --model transformer --pretrain masked -o backbone.keras\n"
+    "edgewright train few.csv --model text-cnn --pretrain masked --corpus requests.txt -o intents.keras\n"
+    "edgewright train requests.txt --model text-cnn --pretrain masked -o backbone.keras\n"
     "edgewright train few.csv --backbone backbone.keras --freeze 1 --rate-decay 0.8 -o intents.keras\n"
     "edgewright train words/ --model ds-cnn --augment noise=0.5,shift=0.5 -o keywords.keras\n"
     "edgewright train book.txt --model gpt --tokenizer bpe --vocabulary 1000 --length 64 -o book.keras",

@@ -1,21 +1,25 @@
 """What helps with 50, 200 and 1,000 sentences: augmentation, pre-training on bare text, distillation. Basque intents.
 
-All ways train a text-cnn of the same width, on the same sentences, and are asked the same test sentences (whole
-templates that nothing was trained on). With so few sentences it is chance which are drawn, so there are several draws;
-the differences are paired, over draws and sentences, and their interval is a bootstrap over both.
+All ways train a text-cnn of the same width in as many steps (but "brief"), on the same sentences, and are asked the
+same test sentences (whole templates that nothing was trained on). With so few sentences it is chance which are drawn,
+so there are several draws; the differences are paired, over draws and sentences, and their interval is a bootstrap over
+both.
 
 plain        the model alone, its words those of the few sentences
-pieces       the same with pieces of words instead, learned from the few sentences
-augmented    plain, words swapped, deleted, inserted, typos; three times the steps, for no sentence comes twice
+brief        plain in a third of the steps
+augmented    plain, words swapped, deleted, inserted, typos
+pieces       plain with pieces of words instead, learned from the few sentences
 manual       pieces, learned from the few sentences and 6,000 paragraphs of LibreOffice's Basque help; the model first
-             learns to fill in hidden ones
+             learns to tell hidden ones
 requests     the same with 4,000 other requests, whose labels nobody looks at, in place of the help
+unread       the pieces of "requests", without the pre-training: what the pre-training itself is worth
 distilled    three models of twice the width, of three seeds, learn from the few sentences and answer those 4,000
              requests, which the words come from too; the small model learns the mean of their answers
 linear       TF-IDF with a linear support vector machine, for comparison
 """
 
 import json
+import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -35,21 +39,21 @@ from edgewright_converter.recipe import parse_recipe
 from edgewright_runtime.text import Cleaning
 
 SIZES, DRAWS = (50, 200, 1000), 3
-WAYS = ("plain", "linear", "pieces", "manual", "requests", "distilled", "augmented")
+WAYS = ("plain", "linear", "brief", "augmented", "pieces", "unread", "requests", "manual", "distilled")
 AUGMENT = "swap=0.1,delete=0.1,insert=0.05,typos=0.02"
-_SETTINGS = Settings(model="text-cnn", width=24, vocabulary=2000, length=16, learning_rate=3e-3, batch=32)
+_SETTINGS = Settings(model="text-cnn", width=24, vocabulary=2000, length=16, batch=32)
 _PIECES = replace(_SETTINGS, tokenizer="wordpiece", length=24)
-_STEPS = 600  # of each training
+_STEPS, _FEW_STEPS = 1800, 600  # of each training
 _PARAGRAPHS, _REQUESTS = 6000, 4000
-_TEACHERS = 3
+_TEACHERS, _DISTILL_BATCH = 3, 64
 _DISTILL = """
 [[passes]]
 use = "distill"
 student = "text-cnn"
 teachers = {teachers}
 width = 24
-epochs = 8
-batch = 64
+epochs = {epochs}
+batch = {batch}
 learning_rate = 3e-3
 """
 
@@ -60,11 +64,12 @@ def curve(folder: Path, sizes: tuple[int, ...] = SIZES, draws: int = DRAWS) -> N
     """Print it; finished trainings are kept in the folder."""
     splits = split(corpora.load("intents:eu"), test=0.18, validation=0)
     test = thin(splits.test, 1500)
-    right = {
-        (size, way): np.stack([_right(folder, splits.train, test, size, draw, way) for draw in range(draws)])
-        for way in WAYS
-        for size in sizes
-    }
+    # Draw by draw, so that one that is interrupted leaves whole draws.
+    each = [
+        {(size, way): _right(folder, splits.train, test, size, draw, way) for size in sizes for way in WAYS}
+        for draw in range(draws)
+    ]
+    right = {key: np.stack([one[key] for one in each]) for key in each[0]}
     print(f"\nBasque intents: {len(test):,} test sentences, {draws} draws of the training sentences")
     print(f"{'sentences':>9} {'way':<12} {'accuracy':>8} {'':<18} {'against plain':>13}")
     for (size, way), rows in sorted(right.items(), key=lambda item: item[0][0]):
@@ -106,15 +111,16 @@ def _trained(folder: Path, few: Corpus, rest: Corpus, test: Corpus, way: str, na
     asked = test.take(np.flatnonzero(known).tolist())
     splits = Splits(few, few.take([]), asked)
     model = folder / f"{name}.keras"
-    epochs = round(_STEPS / max(1, len(few) // _SETTINGS.batch))
+    epochs = round((_FEW_STEPS if way == "brief" else _STEPS) / math.ceil(len(few) / _SETTINGS.batch))
     if way == "distilled":
         return _spread(known, _distilled(folder, splits, rest, name, epochs))
-    settings = replace(_SETTINGS if way in ("plain", "augmented") else _PIECES, epochs=epochs)
+    settings = replace(_SETTINGS if way in ("plain", "brief", "augmented") else _PIECES, epochs=epochs)
     if way == "augmented":
-        settings = replace(settings, augment=AUGMENT, epochs=3 * epochs)
-    elif way in ("manual", "requests"):
+        settings = replace(settings, augment=AUGMENT)
+    elif way in ("manual", "requests", "unread"):
         corpus = _bare(folder, "manual" if way == "manual" else name, rest)
-        settings = replace(settings, pretrain="masked", corpus=(str(corpus),), pretrain_epochs=6)
+        settings = replace(settings, pretrain="masked", corpus=(str(corpus),))
+        settings = replace(settings, pretrain_epochs=0 if way == "unread" else None)
     return _spread(known, _answered(model, _learn(splits, model, settings)))
 
 
@@ -148,12 +154,16 @@ def _distilled(folder: Path, splits: Splits, rest: Corpus, name: str, epochs: in
     words.write_bytes(tokenizer.to_json())
     models = [folder / f"{name}-{seed}.keras" for seed in range(_TEACHERS)]
     for seed, model in enumerate(models):
-        wide = replace(_SETTINGS, tokenizer=str(words), vocabulary=None, width=48, epochs=epochs, seed=seed)
-        files = _learn(splits, model, wide)
-    with np.load(files["data"]) as archive:
+        if not model.is_file():
+            wide = replace(_SETTINGS, tokenizer=str(words), vocabulary=None, width=48, epochs=epochs, seed=seed)
+            _learn(splits, model, wide)
+    with np.load(models[-1].with_suffix(".data.npz")) as archive:
         data = {key: archive[key] for key in archive.files}
     data["x_unlabelled"] = np.stack([tokenizer.encode(text) for text in rest.texts])
-    recipe = parse_recipe(_DISTILL.format(teachers=json.dumps([str(model) for model in models[:-1]])), "distilled")
+    others = json.dumps([str(model) for model in models[:-1]])
+    passes = round(_STEPS / math.ceil(len(texts) / _DISTILL_BATCH))
+    text = _DISTILL.format(teachers=others, epochs=passes, batch=_DISTILL_BATCH)
+    recipe = parse_recipe(text, "distilled")
     bundle = convert(models[-1], data=data, recipe=recipe, output=models[-1].with_suffix(".ewb")).path
     flatbuffer = Bundle.open(bundle).read("model.tflite")
     with engine_for(flatbuffer) as engine:

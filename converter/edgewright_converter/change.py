@@ -18,14 +18,18 @@ from .interface import interface_of
 from .job import Request, Steps
 from .outcome import Outcome
 from .passes.base import Context, Samples, Score
-from .passes.training import strategy_scope
+from .passes.training import strategy_scope, worker_of
 from .recipe import Recipe
 
 
 def scope(recipe: Recipe) -> Any:
     """Of the tf.distribute strategy that a pass asks for: a model's variables have to be made inside of it."""
-    names = [name for name in (getattr(p, "strategy", "") for p in recipe.model_passes) if name]
-    return strategy_scope(names[0]) if names else nullcontext()
+    name = _strategy(recipe)
+    return strategy_scope(name) if name else nullcontext()
+
+
+def _strategy(recipe: Recipe) -> str:
+    return next((name for name in (getattr(p, "strategy", "") for p in recipe.model_passes) if name), "")
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,9 @@ def change(model: Any, data: Dataset, request: Request, steps: Steps, undo: Exit
     with TemporaryDirectory(prefix="edgewright-passes-") as name:
         folders = [Path(name) / str(index) for index, _ in enumerate(request.recipe.model_passes)]
         if request.checkpoints is not None:
-            folders = [Path(request.checkpoints) / key for key in keys_of(model, data, request)]
+            worker = worker_of(_strategy(request.recipe))  # each has a state of its own, in a folder that all may share
+            own_keys = [f"{key}-worker-{worker}" if worker else key for key in keys_of(model, data, request)]
+            folders = [Path(request.checkpoints) / key for key in own_keys]
         context, frozen = _context(model, data, request, steps, undo)
         first = context.score(model) if allowed is not None else Score()
         if allowed is not None and first.accuracy is None:

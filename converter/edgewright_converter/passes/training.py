@@ -7,6 +7,8 @@ train_step of its own. After each epoch its whole state is saved (checkpoint.py)
 from seed and epoch alone, so that a training that was killed goes on as if nothing had happened.
 """
 
+import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from edgewright_runtime.errors import InputError
 
 from ..errors import ConversionError
 from .base import Context
@@ -76,6 +80,22 @@ def strategy_scope(name: str) -> Any:
     if name == "multiworker":
         return tf.distribute.MultiWorkerMirroredStrategy().scope()
     return tf.distribute.OneDeviceStrategy("/cpu:0").scope() if name == "one-device" else contextlib.nullcontext()
+
+
+def worker_of(strategy: str) -> int:
+    """Which of the workers that TF_CONFIG names this process is; 0 is the one that writes, or is alone.
+
+    Raises InputError for a TF_CONFIG that says nothing of the kind.
+    """
+    if strategy != "multiworker":
+        return 0
+    try:
+        config = json.loads(os.environ.get("TF_CONFIG") or "{}")
+        task, has_chief = config.get("task", {}), "chief" in config.get("cluster", {})
+        index = int(task.get("index", 0))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputError('TF_CONFIG is not what tf.distribute takes: expected {"cluster": …, "task": …}.') from error
+    return 0 if task.get("type") == "chief" else index + has_chief
 
 
 def train(

@@ -53,8 +53,8 @@ def _freeze(ctx: click.Context, param: click.Parameter, value: str) -> int:
     short_help="Train a model on texts.",
     epilog="Examples:\n\n\b\n"
     "edgewright train sentences.csv --model text-cnn -o intents.keras\n"
-    "edgewright train intents:eu --model transformer --pretrain masked --corpus basque.txt -o intents.keras\n"
-    "edgewright train basque.txt --model transformer --pretrain masked -o backbone.keras\n"
+    "edgewright train few.csv --model text-cnn --pretrain masked --corpus requests.txt -o intents.keras\n"
+    "edgewright train requests.txt --model text-cnn --pretrain masked -o backbone.keras\n"
     "edgewright train few.csv --backbone backbone.keras --freeze 1 --rate-decay 0.8 -o intents.keras\n"
     "edgewright train words/ --model ds-cnn --augment noise=0.5,shift=0.5 -o keywords.keras\n"
     "edgewright train book.txt --model gpt --tokenizer bpe --vocabulary 1000 --length 64 -o book.keras",
@@ -99,7 +99,7 @@ def _freeze(ctx: click.Context, param: click.Parameter, value: str) -> int:
 @click.option("--patience", default=0, show_default=True, help="Stop after so many epochs without a better one.")
 @click.option("--pretrain", type=click.Choice(["masked", "causal"]), help="Learn from bare text first.")
 @click.option("--corpus", multiple=True, metavar="FILE", help="More texts to pre-train on.")
-@click.option("--pretrain-epochs", type=click.IntRange(0), help="[default: as --epochs]")
+@click.option("--pretrain-epochs", type=click.IntRange(0), help="[default: 4, or as many as 4000 batches take]")
 @click.option("--backbone", type=click.Path(), help="A .keras file whose layers the model begins with.")
 @click.option("--freeze", default="0", callback=_freeze, metavar="N|all", help="So many of its layers stay fixed.")
 @click.option("--rate-decay", default=1.0, show_default=True, help="A layer's learning rate by the next one's.")

@@ -1,5 +1,6 @@
 """Passes on the Keras model: their order, what they are given, and that a live model comes back as it was."""
 
+import json
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,9 +13,10 @@ from edgewright_converter.job import Request, Steps
 from edgewright_converter.outcome import LayerOutcome, Outcome, Skipped
 from edgewright_converter.passes.base import Context, are_probabilities, cross_entropy
 from edgewright_converter.passes.quantize import Quantize
-from edgewright_converter.passes.training import TrainingOptions, train
+from edgewright_converter.passes.training import TrainingOptions, train, worker_of
 from edgewright_converter.recipe import Recipe
 from edgewright_converter.targets import get_target
+from edgewright_runtime.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,22 @@ def test_the_order_of_passes_is_checked() -> None:
 def test_options_of_a_training_are_checked(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Longer(**wrong)
+
+
+def test_of_several_workers_one_is_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    def worker(cluster: dict[str, list[str]], kind: str, index: int) -> int:
+        monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}}))
+        return worker_of("multiworker")
+
+    two, led = {"worker": ["a:1", "b:1"]}, {"chief": ["a:1"], "worker": ["b:1", "c:1"]}
+    assert [worker(two, "worker", index) for index in (0, 1)] == [0, 1]
+    assert [worker(led, *task) for task in (("chief", 0), ("worker", 0), ("worker", 1))] == [0, 1, 2]
+    assert worker_of("mirrored") == 0
+    monkeypatch.setenv("TF_CONFIG", "[]")
+    with pytest.raises(InputError, match="TF_CONFIG is not what"):
+        worker_of("multiworker")
+    monkeypatch.delenv("TF_CONFIG")
+    assert worker_of("multiworker") == 0
 
 
 def test_cross_entropy_of_probabilities_logits_and_one_probability() -> None:

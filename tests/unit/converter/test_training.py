@@ -18,7 +18,7 @@ from edgewright_converter.errors import ConversionError
 from edgewright_converter.language.data import Corpus, Splits, split
 from edgewright_converter.language.tokenization import train_tokenizer
 from edgewright_converter.language.training import Settings
-from edgewright_converter.language.training.pretrain import HIDDEN, hide
+from edgewright_converter.language.training.pretrain import HIDDEN, hide, loss
 from edgewright_converter.language.training.run import _train
 from edgewright_runtime.errors import InputError
 
@@ -149,6 +149,27 @@ def test_a_backbone_passes_on_tokenizer_architecture_and_weights(tmp_path: Path)
 
 
 @pytest.mark.slow
+def test_bare_texts_tell_which_words_belong_together(tmp_path: Path) -> None:
+    """Four topics of twenty words each: a labelled text shows three words of its topic, bare texts show all of them."""
+    rng = np.random.default_rng(0)
+    topics = {f"topic{t}": [f"w{t}{chr(97 + w)}" for w in range(20)] for t in range(4)}
+
+    def texts(each: int) -> Corpus:
+        rows = [(" ".join(rng.choice(words, 3)), topic) for topic, words in topics.items() for _ in range(each)]
+        return Corpus(tuple(text for text, _ in rows), {"label": tuple(topic for _, topic in rows)}, source="topics")
+
+    few, bare, test = texts(1), texts(100), texts(100)
+    (tmp_path / "bare.txt").write_text("\n".join(bare.texts))
+    own: dict[str, Any] = {"width": 16, "epochs": 200, "pretrain": "masked", "corpus": (str(tmp_path / "bare.txt"),)}
+    right = []
+    for epochs in (0, 40):
+        trained = run(Splits(few, few.take([]), test), tmp_path / f"{epochs}.keras", pretrain_epochs=epochs, **own)
+        right.append(trained.metrics["test"]["label"]["accuracy"]["value"])
+    assert right[1] > right[0] + 0.2
+    assert trained.pretrained == ("token_embedding", "convolution_0")
+
+
+@pytest.mark.slow
 def test_rates_fall_towards_the_input(tmp_path: Path) -> None:
     import keras
 
@@ -240,17 +261,28 @@ def test_a_killed_command_leaves_nothing_half_written_and_goes_on(tmp_path: Path
     assert document["metrics"]["test"]["label"]["accuracy"]["value"] > 0.9
 
 
-def test_hidden_tokens_are_a_share_of_the_real_ones() -> None:
+@pytest.mark.parametrize("share", HIDDEN.values())
+def test_hidden_tokens_are_a_share_of_the_real_ones(share: float) -> None:
     tokenizer = train_tokenizer(corpus().texts, kind="words", size=100, max_length=8, special=("mask",))
     x = np.stack([tokenizer.encode(text) for text in corpus().texts] * 20)
-    changed, hidden = hide(x, tokenizer, np.random.default_rng(0))
+    changed, hidden = hide(x, tokenizer, np.random.default_rng(0), share)
     real = x != tokenizer.pad_id
     assert not (hidden & ~real).any()
     assert hidden.any(1).all()
-    assert HIDDEN < hidden.sum() / real.sum() < HIDDEN + 0.08  # each row hides one at least
+    assert share - 0.01 < hidden.sum() / real.sum() < share + 0.08  # each row hides one at least
     assert (changed[~hidden] == x[~hidden]).all()
     shares = [(changed[hidden] == tokenizer.mask_id).mean(), (changed[hidden] == x[hidden]).mean()]
     assert shares == pytest.approx([0.8, 0.1], abs=0.03)
+
+
+@pytest.mark.slow
+def test_the_answer_for_a_text_is_one_for_each_hidden_token() -> None:
+    rng = np.random.default_rng(0)
+    truth, hidden = rng.integers(0, 7, (3, 5)), (rng.random((3, 5)) < 0.5).astype(np.float32)
+    logits = rng.normal(size=(3, 7)).astype(np.float32)
+    each = np.repeat(logits[:, None], 5, 1)
+    of_the_text, of_tokens = loss("text-cnn", "masked"), loss("transformer", "masked")
+    assert float(of_the_text(truth, logits, hidden)) == pytest.approx(float(of_tokens(truth, each, hidden)), rel=1e-5)
 
 
 def test_what_cannot_be_is_refused_in_a_sentence(tmp_path: Path) -> None:

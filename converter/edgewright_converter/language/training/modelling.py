@@ -112,7 +112,10 @@ def windows(streams: Sequence[Array], tokenizer: Tokenizer) -> tuple[Array, Arra
 
 
 def token_nats(model: Any, x: Any, y: Array, weights: Array) -> Array:
-    """(rows,) float64: the sum of -log p of the tokens y that count. x: (rows, length), or a tuple of such."""
+    """(rows,) float64: the sum of -log p of the tokens y that count. x: (rows, length), or a tuple of such.
+
+    A model that gives one answer for a row gives it for each of its tokens.
+    """
     import keras
 
     inputs = x if isinstance(x, tuple) else (x,)
@@ -121,6 +124,8 @@ def token_nats(model: Any, x: Any, y: Array, weights: Array) -> Array:
     for start in range(0, len(y), batch):
         chosen = np.minimum(np.arange(start, start + batch), len(y) - 1)  # one shape, so one trace
         logits = model.predict_on_batch([array[chosen] for array in inputs] if len(inputs) > 1 else inputs[0][chosen])
+        if logits.ndim == 2:
+            logits = np.broadcast_to(logits[:, None], (*y[chosen].shape, logits.shape[-1]))
         nats = keras.losses.sparse_categorical_crossentropy(y[chosen], logits, from_logits=True)
         found.append((np.asarray(nats, np.float64) * weights[chosen]).sum(1)[: len(y) - start])
     return np.concatenate(found)

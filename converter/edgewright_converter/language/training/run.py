@@ -1,7 +1,5 @@
 """A training from data, from the files to the files, in a process of its own."""
 
-import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +13,7 @@ from edgewright_runtime.hashing import sha256_hex
 from edgewright_runtime.text import Cleaning, Tokenizer
 
 from ...isolation import run_isolated
+from ...passes.training import worker_of
 from ..data import Splits, join, read, split
 from ..tokenization import read_tokenizer, train_tokenizer
 from ..zoo import ZOO, entry
@@ -136,7 +135,7 @@ def _taught(
 ) -> Trained:
     if settings.model is not None and settings.pretrain:
         pretrain.require(settings.model, settings.pretrain)
-    worker = worker_of(settings)
+    worker = worker_of(settings.strategy)
     state = StateFolder(output, key, resume, worker)
     learned = learn(settings, course, backbone, tokenizer, bare, state.path, tell)
     tell("judge the model", 0.96)
@@ -176,18 +175,6 @@ def _taught(
         pretrained=learned.pretrained,
         frozen=learned.frozen,
     )
-
-
-def worker_of(settings: Settings) -> int:
-    """Which of the workers that TF_CONFIG names this process is; 0 is the one that writes, or is alone."""
-    if settings.strategy != "multiworker":
-        return 0
-    try:
-        task = json.loads(os.environ.get("TF_CONFIG") or "{}").get("task", {})
-        index = int(task.get("index", 0))
-    except (ValueError, TypeError, AttributeError) as error:
-        raise InputError('TF_CONFIG is not what tf.distribute takes: expected {"cluster": …, "task": …}.') from error
-    return 0 if task.get("type") == "chief" else index
 
 
 def _split(sources: Sequence[str], settings: Settings) -> Splits:

@@ -9,7 +9,7 @@ from edgewright_runtime.text import Cleaning
 
 from ...passes.training import TrainingOptions
 
-_LEAST_EPOCHS, _LEAST_STEPS = 4, 2000
+_LEAST_EPOCHS, _LEAST_STEPS, _LEAST_PRETRAINING = 4, 2000, 4000
 PRETRAINING = ("", "masked", "causal")
 
 
@@ -23,11 +23,11 @@ class Settings:
     model), and with tokenizer_options as ``train_tokenizer`` takes them; or a .json file. cleaning: None: small
     letters, for language models and translators none. truncation, pooling, stride: of the tokenizer.
 
-    epochs: None: 4, or as many as 2,000 batches take. learning_rate: None: the model's own in the zoo. patience: as
-    TrainingOptions has it, on the validation part. label_smoothing: None: 0.1 for classes, 0 for tokens; weight_decay;
-    token_dropout: the share of a text's tokens that become unknown, None: 0.1 for classes where the tokenizer has an
-    unknown token, else 0; token_deletion: the share that is left out; augment: what ``parse_augmentation`` reads;
-    class_weights: whether each class counts the same in the loss.
+    epochs: None: 4, or as many as 2,000 batches take, to pre-train 4,000. learning_rate: None: the model's own in the
+    zoo. patience: as TrainingOptions has it, on the validation part. label_smoothing: None: 0.1 for classes, 0 for
+    tokens; weight_decay; token_dropout: the share of a text's tokens that become unknown, None: 0.1 for classes where
+    the tokenizer has an unknown token, else 0; token_deletion: the share that is left out; augment: what
+    ``parse_augmentation`` reads; class_weights: whether each class counts the same in the loss.
 
     pretrain: "masked" or "causal", first, on corpus (files of texts) and the training texts, for pretrain_epochs.
     backbone: a .keras file whose layers the model begins with. freeze: so many of its layers, from the input on, keep
@@ -112,7 +112,7 @@ class Settings:
         """The label smoothing, ``usual`` where none is given."""
         return usual if self.label_smoothing is None else self.label_smoothing
 
-    def training(self, samples: int, epochs: int | None) -> TrainingOptions:
+    def training(self, samples: int, epochs: int | None, is_pretraining: bool = False) -> TrainingOptions:
         """As the passes take them, for so many samples. Raises InputError where a value cannot be."""
         try:
             options = TrainingOptions(
@@ -128,7 +128,8 @@ class Settings:
             raise InputError(f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
         if epochs is None:
             steps = max(1, -(-samples // min(self.batch, samples)))
-            return TrainingOptions(**{**asdict(options), "epochs": max(_LEAST_EPOCHS, -(-_LEAST_STEPS // steps))})
+            least = _LEAST_PRETRAINING if is_pretraining else _LEAST_STEPS
+            return TrainingOptions(**{**asdict(options), "epochs": max(_LEAST_EPOCHS, -(-least // steps))})
         return options
 
     def to_dict(self) -> dict[str, Any]:

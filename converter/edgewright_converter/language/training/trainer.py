@@ -14,7 +14,6 @@ from . import linear, pretrain
 from .backbone import Backbone
 from .course import Course, batches
 from .lengths import any_length
-from .noise import token_loss
 from .optimizer import adam_w, schedule
 from .settings import Settings
 from .transfer import copy_weights, freeze, rate_scales
@@ -64,7 +63,7 @@ def learn(
         passes = linear.solve(model, course, settings, lambda share: tell("solve", 0.05 + 0.9 * share))
         model.compile(adam_w(settings.rate, settings.weight_decay), course.loss(), jit_compile=False)
         return Learned(model, (), (), (), passes)
-    training = settings.training(course.samples, settings.epochs)
+    training = settings.training(course.samples, settings.epochs, course.is_pretraining)
     scales = rate_scales(model, heads, settings.rate_decay)
     fit(
         model if course.tokens is None else any_length(model),
@@ -89,7 +88,7 @@ def _pupil(settings: Settings, course: Course, options: Mapping[str, Any]) -> An
     pretrain.require(name, settings.pretrain)
     if settings.model is None and settings.backbone is not None:
         raise InputError("Pre-training takes a model of the zoo: say which, with --model.")
-    own = {**options, "answers": "tokens", "causal": settings.pretrain == "causal", "activation": None}
+    own = {**options, **pretrain.answering(name, settings.pretrain)}
     return build(
         name,
         vocabulary=course.vocabulary,
@@ -109,14 +108,15 @@ def _pretrain(
     folder: Path,
     report: Callable[[float], None],
 ) -> None:
-    samples, lesson = pretrain.lesson(tokenizer, texts, settings.pretrain, settings.seed)
-    training = settings.training(samples, settings.pretrain_epochs)
+    name = settings.model or "text-cnn"
+    samples, lesson = pretrain.lesson(tokenizer, texts, name, settings.pretrain, settings.seed)
+    training = settings.training(samples, settings.pretrain_epochs, is_pretraining=True)
     fit(
         pupil,
         lambda: batches(lesson, None, training),
         training,
         optimizer=lambda steps: adam_w(schedule(settings.rate, steps), settings.weight_decay),
-        loss=token_loss(),
+        loss=pretrain.loss(name, settings.pretrain),
         state=folder / "training-0.npz",
         report=report,
     )

@@ -100,7 +100,12 @@ def test_it_learns_with_hashed_words_and_refuses_what_it_cannot(tmp_path: Path) 
         (option,) = asked
         with pytest.raises(InputError, match=f"not trained: leave --{option.replace('_', '-')} out"):
             _train(splits, tmp_path / "refused.keras", replace(settings, **asked), False, lambda step, share: None)
-    for options, expected in (({"cost": -1}, "cost is -1: expected a"), ({"ratio": 2}, "ratio is 2: expected a")):
+    for options, expected in (
+        ({"cost": -1}, "cost is -1: expected a"),
+        ({"ratio": 2}, "ratio is 2: expected a"),
+        ({"codes": 9}, "0 to 8 bytes"),
+        ({"kernels": 3}, "no option 'kernels'"),
+    ):
         wrong = replace(settings, options=options)
         with pytest.raises(InputError, match=expected):
             _train(splits, tmp_path / "refused.keras", wrong, False, lambda step, share: None)

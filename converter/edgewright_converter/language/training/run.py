@@ -137,7 +137,12 @@ def _taught(
         pretrain.require(settings.model, settings.pretrain)
     worker = worker_of(settings.strategy)
     state = StateFolder(output, key, resume, worker)
-    learned = learn(settings, course, backbone, tokenizer, bare, state.path, tell)
+    try:
+        learned = learn(settings, course, backbone, tokenizer, bare, state.path, tell)
+    except InputError:  # before anything was learned
+        if not state.resumed:
+            state.remove()
+        raise
     tell("judge the model", 0.96)
     metrics = course.judge(learned.model)
     parameters = learned.model.count_params()

@@ -43,6 +43,7 @@ def make_table(floats: Model, quantized: Model, layers: Layers, samples: Samples
     """floats, quantized: the same model. samples: one batch by input name each. form(chosen, weights_alone): the model
     with the chosen operators alone in integers, or with their weights alone rounded."""
     last = {layers.name(op): op for op in floats.main.ops if op.output.dtype == "float32"}
+    weighted = {layers.name(op): op.kind for op in floats.main.ops if op.kind in WEIGHTED}  # not what moves its result
     integers = {_key(t): t for t in quantized.main.tensors() if t.dtype == "int8" and t.data is None}
     bits = _weight_bits(quantized, layers)
     wanted = {_key(op.output) for op in last.values()}
@@ -61,7 +62,7 @@ def make_table(floats: Model, quantized: Model, layers: Layers, samples: Samples
         rows.append(
             LayerOutcome(
                 name=name,
-                kind=op.kind,
+                kind=weighted.get(name, op.kind),
                 weight_bits=bits.get(name),
                 activation_bits=8 if key in integers else None,
                 low=low,

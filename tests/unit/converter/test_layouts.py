@@ -214,6 +214,18 @@ def test_the_table_tells_bits_range_and_error_of_each_layer_and_which_hurt_most(
     assert 'most by its weights: give it 8 bits (layers = {"embedding" = "int8"})' in outcome.hints[0]
 
 
+def test_the_operator_of_a_layer_is_the_one_with_its_weights() -> None:
+    import keras
+    from keras import layers
+
+    x = keras.Input((8, 4), name="x")
+    y = layers.GlobalMaxPooling1D()(layers.Conv1D(6, 3, activation="relu", name="listen")(x))
+    data = {"x_train": np.random.default_rng(0).normal(0, 1, (20, 8, 4)).astype(np.float32)}
+    finished = convert(keras.Model(x, layers.Dense(2)(y)), data, Recipe("mine", (Quantize("int8"),)))
+    (row,) = (row for row in finished.outcomes[0].layers if row.name == "listen")
+    assert row.kind == "CONV_2D"  # and not the RESHAPE behind it
+
+
 def test_alone_is_what_the_model_loses_where_that_layer_alone_is_in_integers(transformer: Any) -> None:
     floats = answers(go(transformer, "float32").model)
     (outcome,) = go(transformer, "int8").outcomes

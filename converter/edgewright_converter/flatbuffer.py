@@ -115,7 +115,7 @@ def reorder(data: bytes, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> b
     for names, ends, maps in ((inputs, 1, 0), (outputs, 2, 1)):
         index = {entry.string(0): entry.uint32(1) for entry in signature.tables(maps)}
         start, count = graph.vector(ends, 4)
-        if len(index) < len(names) and (merged := set(names) - set(index)):
+        if merged := set(names) - set(index):
             raise InputError(
                 f"The output {min(merged)!r} always equals another one, and TensorFlow's converter makes one of both: "
                 "leave it out of the model."

@@ -1,5 +1,6 @@
 """Convolutions that follow each other directly, with channels made equally large, so that one scale does for all."""
 
+from collections import Counter
 from collections.abc import Set
 
 import numpy as np
@@ -13,12 +14,18 @@ _LINEAR = (0, 1)  # fused activations: none, ReLU
 
 
 def equalize_channels(graph: Graph, chosen: Set[Op]) -> None:
-    """Change a float graph in place, which computes the same. chosen: the operators whose weights become integers."""
+    """Change a float graph in place, which computes the same. chosen: the operators whose weights become integers.
+
+    Weights that several operators have, as of a layer that is called twice, stay: each would need its own.
+    """
     users = graph.users()
+    held = Counter(op.constant(1).tobytes() for op in graph.ops if op.kind in CONVOLUTIONS and op.data(1) is not None)
     links = []
     for op in graph.ops:
         reader = users[op.output][0] if len(users[op.output]) == 1 else None
-        if reader is not None and {op, reader} <= chosen and _link(op, reader) and op.output not in graph.outputs:
+        if reader is None or not {op, reader} <= chosen or not _link(op, reader) or op.output in graph.outputs:
+            continue
+        if all(held[each.constant(1).tobytes()] == 1 for each in (op, reader)):
             links.append((op, reader))
     ops = list(dict.fromkeys(op for link in links for op in link))
     layers = [Layer(op.constant(1), _bias(op), *_AXES[op.kind]) for op in ops]

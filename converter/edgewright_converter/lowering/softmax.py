@@ -14,7 +14,7 @@ import numpy as np
 from .graph import Graph, Op, Tensor
 from .ops import options
 
-VECTOR = 16
+_VECTOR = 16
 
 
 def write_out_softmax(graph: Graph) -> None:
@@ -31,7 +31,7 @@ def _fits(softmax: Op, product: Op) -> bool:
         softmax.options.beta == 1
         and softmax.output.dtype == "float32"
         and softmax.output.range is None
-        and softmax.output.shape[-1] % VECTOR != 0
+        and softmax.output.shape[-1] % _VECTOR != 0
         and prod(softmax.output.shape[-2:-1]) > 1
         and product.kind == "BATCH_MATMUL"
         and product.inputs[0] is softmax.output
@@ -49,9 +49,9 @@ def _write_out(graph: Graph, softmax: Op, product: Op) -> None:
     undivided = mixed.like(f"{mixed.name}/undivided")
 
     def made(kind: str, inputs: list[Tensor], output: Tensor, given: Any) -> Op:
-        return Op(kind, list(inputs), [output], given, choice=softmax.choice)
+        return Op(kind, [*inputs], [output], given, choice=softmax.choice)
 
-    axis = _last_axis(scores)
+    axis = Tensor.constant("axis", np.array([len(scores.shape) - 1], np.int32))
     before = [
         made("REDUCE_MAX", [scores, axis], largest, options("Reducer", keepDims=True)),
         made("SUB", [scores, largest], below, options("Sub")),
@@ -63,7 +63,3 @@ def _write_out(graph: Graph, softmax: Op, product: Op) -> None:
     place = graph.ops.index(softmax)
     graph.ops[place : place + 1] = before
     graph.ops.insert(graph.ops.index(product) + 1, after)
-
-
-def _last_axis(tensor: Tensor) -> Tensor:
-    return Tensor.constant("axis", np.array([len(tensor.shape) - 1], np.int32))

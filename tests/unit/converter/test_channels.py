@@ -1,5 +1,6 @@
 """Convolutions with one scale for all channels: made equally large without a change of what is computed."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -138,3 +139,21 @@ def test_channels_keep_their_size_where_something_else_would_see_it(why: str) ->
     kept = [op.inputs[1] for op in model.main.ops]
     equalize_channels(model.main, set() if why == "left float" else set(model.main.ops))
     assert [op.inputs[1] for op in model.main.ops] == kept
+
+
+def test_weights_of_a_layer_that_is_called_twice_stay_stored_once() -> None:
+    """Each call is read by another layer, for which its channels would have other sizes."""
+    net, (first, second, _) = convolutions()
+    once, reader = net.ops[:2]
+    again, other = first.like("again"), second.like("other")
+    shared = dataclasses.replace(once, inputs=[*once.inputs], outputs=[again])
+    weights = Tensor.constant("other", reader.constant(1)[..., ::-1] * 2)
+    net.ops = [
+        once,
+        reader,
+        shared,
+        dataclasses.replace(reader, inputs=[again, weights, reader.input(2)], outputs=[other]),
+    ]
+    model = net.model(second, other)
+    equalize_channels(model.main, set(model.main.ops))
+    assert len({op.constant(1).tobytes() for op in model.main.ops}) == 3

@@ -10,7 +10,6 @@ import json
 import os
 import pickle
 import re
-import selectors
 import signal
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from typing import Any
 from edgewright_runtime.errors import EdgewrightError, storage_errors
 
 from .errors import CONVERTER_ERRORS, ConversionError
+from .waiting import readable
 
 _ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "-1",
@@ -127,19 +127,16 @@ class _Child:
 
     def _lines(self) -> Iterator[bytes]:
         buffer = b""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._pipe, selectors.EVENT_READ)
-            while True:
-                if not selector.select(max(0.0, self._deadline - time.monotonic())):
-                    raise ConversionError(
-                        f"The {self._what} took longer than {self._timeout_s:g} s and was stopped in the step "
-                        f"'{self._step}': allow more (--timeout), or use a smaller model or less data."
-                    )
-                chunk = os.read(self._pipe, 65536)
-                if not chunk:
-                    return
-                *lines, buffer = (buffer + chunk).split(b"\n")
-                yield from lines
+        while readable(self._pipe, self._deadline):
+            chunk = os.read(self._pipe, 65536)
+            if not chunk:
+                return
+            *lines, buffer = (buffer + chunk).split(b"\n")
+            yield from lines
+        raise ConversionError(
+            f"The {self._what} took longer than {self._timeout_s:g} s and was stopped in the step '{self._step}': "
+            "allow more (--timeout), or use a smaller model or less data."
+        )
 
     def _obituary(self, code: int) -> str:
         if code >= 0:

@@ -1,7 +1,6 @@
 """A device that is a folder on this machine: the same path through the code as any board, without a wire."""
 
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryFile
 from typing import IO
 
+from edgewright_converter.waiting import readable
 from edgewright_runtime.disk import replacing
 from edgewright_runtime.errors import storage_errors
 from edgewright_runtime.hashing import CHUNK_BYTES
@@ -32,6 +32,7 @@ class LocalTransport:
 
     def __init__(self, folder: Path, python: str = sys.executable) -> None:
         self.folder = folder.absolute()
+        self._new = not self.folder.exists()
         self.home = PurePosixPath(self.folder)
         self.python = python
         self._lock = threading.Lock()
@@ -101,6 +102,9 @@ class LocalTransport:
             running, self._running = self._running or set(), None
         for process in running:
             _kill_group(process)
+        if self._new:  # where nothing was installed, nothing is left
+            with suppress(OSError):
+                self.folder.rmdir()
 
     def _start(self, argv: Sequence[str], stdin: IO[bytes], stdout: IO[bytes]) -> "subprocess.Popen[bytes]":
         environment = {name: value for name, value in os.environ.items() if not name.startswith(_HOST_ONLY)}
@@ -157,7 +161,7 @@ def _read_lines(process: "subprocess.Popen[bytes]", deadline: float, on_line: Ca
     descriptor = process.stderr.fileno()
     collected, told = bytearray(), 0
     while True:
-        if not select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        if not readable(descriptor, deadline):
             raise TimeoutError
         chunk = os.read(descriptor, CHUNK_BYTES)
         collected += chunk

@@ -128,6 +128,20 @@ def test_close_may_be_repeated(transport: Transport) -> None:
     transport.close()
 
 
+def test_a_local_device_on_which_nothing_was_written_leaves_no_folder(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    for folder in (tmp_path / "new", own):
+        transport = LocalTransport(folder)
+        assert transport.run(["true"], timeout_s=10).returncode == 0
+        transport.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["own"]
+    transport = LocalTransport(tmp_path / "new")
+    transport.run(["touch", "something"], timeout_s=10)
+    transport.close()
+    assert (tmp_path / "new" / "something").is_file()
+
+
 def test_the_local_device_does_not_see_this_python(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PYTHONPATH", "/somewhere")
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")

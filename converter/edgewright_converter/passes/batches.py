@@ -28,6 +28,7 @@ class Batches:
 
 
 def batches_of(context: Context, options: "TrainingOptions", loss: Any) -> Batches:
+    import keras
     import tensorflow as tf
 
     seed = options.seed or 0
@@ -46,8 +47,9 @@ def batches_of(context: Context, options: "TrainingOptions", loss: Any) -> Batch
     steps = options.steps or math.ceil(len(rows) / batch)
 
     def pick(chosen: Any) -> tuple[Any, Any]:
-        x = [tf.gather(tf.constant(array), chosen) for array in samples.x]
-        return context.interface.pack(x), tf.gather(tf.constant(y), chosen)
+        x = context.interface.pack([tf.gather(tf.constant(array), chosen) for array in samples.x])
+        # tf.data would make one tensor of a list.
+        return keras.tree.lists_to_tuples(x), tf.gather(tf.constant(y), chosen)
 
     def pipeline(epoch: int) -> Any:
         order = [rows[epoch_order(len(rows), steps * batch, seed, e)] for e in range(epoch, options.epochs)]

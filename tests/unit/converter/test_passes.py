@@ -123,3 +123,30 @@ def test_a_pass_trains_and_a_live_model_is_left_as_it_was() -> None:
     assert all((a == b).all() for a, b in zip(weights, model.get_weights(), strict=True))
     assert [share for _, share in told] == sorted(share for _, share in told)
     assert len({share for step, share in told if step == "longer"}) > 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["a list of one", "a list", "a dict"])
+def test_a_pass_trains_whatever_the_model_takes_its_inputs_in(form: str) -> None:
+    import keras
+
+    from edgewright_converter.back import finish
+    from edgewright_converter.front import prepare
+
+    keras.utils.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    a, b = keras.Input((4,), name="a"), keras.Input((3,), name="b")
+    taken = {"a list of one": [a], "a list": [a, b], "a dict": {"a": a, "b": b}}[form]
+    joined = keras.layers.Concatenate()([a, b]) if len(taken) > 1 else a
+    model = keras.Model(taken, keras.layers.Dense(2)(joined))
+    x = {name: rng.normal(0, 1, (300, size)).astype(np.float32) for name, size in (("a", 4), ("b", 3))}
+    y = (x["a"][:, 0] > 0).astype(np.int32)
+    data: dict[str, Any] = {"y_train": y, "y_test": y}
+    for name in list(x)[: len(taken)]:
+        data |= {f"x_train.{name}": x[name], f"x_test.{name}": x[name]}
+    recipe = Recipe("long", (Longer(epochs=4, learning_rate=0.1, patience=4), Quantize("float32")))
+    request = Request(None, from_mapping(data), recipe, get_target("local"), 1, {}, None, None, False, seed=0)
+    steps = Steps(lambda step, share: None, ("longer",))
+    longer, _ = finish(prepare(model, request, steps), request, steps).outcomes
+    assert longer.accuracy_after is not None
+    assert longer.accuracy_after > 0.9

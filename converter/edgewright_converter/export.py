@@ -64,17 +64,18 @@ def freeze(model: Any, interface: Interface, mode: str, target: Target) -> Froze
     frozen = convert_variables_to_constants_v2(traced, lower_control_flow=False)
     batch = interface.inputs[0].shape[0]
     graph, outputs = frozen.graph.as_graph_def(), frozen.outputs
+    # Frozen, what a function returns, as a convolution in groups does, has lost its shape.
+    shapes = [tensor.shape for tensor in traced.outputs]
     loops = any(node.op in ("While", "StatelessWhile") for node in graph.node)
     fused = fused and any(node.op == BLOCK for node in graph.node)
     if loops and not isinstance(model, keras.Model):
         graph = make_static(frozen, batch)
         with tf.Graph().as_default():
             outputs = tf.graph_util.import_graph_def(graph, {}, [tensor.name for tensor in outputs], name="")
-    for name, tensor in zip(names, outputs, strict=True):
-        if tensor.shape.rank is None or None in tensor.shape.as_list() or tensor.shape[:1] != [batch]:
-            raise ModelError(
-                f"Output {name} has the shape {tensor.shape}: expected fixed sizes, the batch of {batch} first."
-            )
+        shapes = [tensor.shape for tensor in outputs]
+    for name, shape in zip(names, shapes, strict=True):
+        if not shape.is_fully_defined() or shape[:1] != [batch]:
+            raise ModelError(f"Output {name} has the shape {shape}: expected fixed sizes, the batch of {batch} first.")
     for node in [*graph.node, *(node for function in graph.library.function for node in function.node_def)]:
         node.attr.pop("_gradient_op_type", None)  # a custom gradient is known to this process alone, and of no use
     if mode in ("int8", "int8-fast", "int4"):
@@ -87,7 +88,7 @@ def freeze(model: Any, interface: Interface, mode: str, target: Target) -> Froze
         input_tensors=tuple(tensor.name for tensor in frozen.inputs),
         outputs=tuple(names),
         output_tensors=tuple(tensor.name for tensor in outputs),
-        classes=outputs[0].shape[-1] if len(names) == 1 and outputs[0].shape.rank > 1 else None,
+        classes=shapes[0][-1] if len(names) == 1 and shapes[0].rank > 1 else None,
         loops=loops,
         layers=tuple(layer.name for layer in model._flatten_layers()) if isinstance(model, keras.Model) else (),
         form=_form(model, loops, fused),

@@ -187,3 +187,15 @@ def test_int8_is_not_left_to_chance_where_results_are_not_used(keras: Any, part:
     assert len({finished.model for finished in found}) == 1
     assert found[0].outcomes[0].skipped == ()
     assert found[0].difference < 0.05
+
+
+@pytest.mark.parametrize("recipe", ["float32", "int8"])
+def test_a_convolution_in_groups_may_be_the_end(keras: Any, recipe: str) -> None:
+    """Keras computes it in a function of XLA's, whose result has no shape in a frozen graph."""
+    keras.utils.set_random_seed(1)
+    x = keras.Input((8, 6), name="x")
+    model = keras.Model(x, keras.layers.Conv1D(12, 3, groups=2)(x))
+    data = {"x_train": np.random.default_rng(0).normal(0, 1, (50, 8, 6))}
+    finished = convert(model, data, recipe)
+    assert finished.outputs[0].shape == (1, 6, 12)
+    assert finished.difference < (0.05 if recipe == "int8" else 1e-5)

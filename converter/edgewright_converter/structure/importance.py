@@ -70,7 +70,10 @@ def _taylor(scores: Array, model: Any, trace: Trace, context: Context) -> None:
     @tf.function(autograph=False)  # type: ignore[untyped-decorator]
     def gradients(x: Any, y: Any) -> Any:
         with tf.GradientTape() as tape:
-            value = tf.reduce_mean(loss(y, model(context.interface.pack(list(x)), training=False)))
+            answers = model(context.interface.pack(list(x)), training=False)
+            if answers.shape[-1] == 1 and y.shape.rank < answers.shape.rank:  # as `fit` does
+                y = y[..., None]
+            value = tf.reduce_mean(loss(y, answers))
         found = tape.gradient(value, watched)
         pairs = zip(found, labelled, strict=True)
         return [tf.zeros(v.shape) if g is None else tf.convert_to_tensor(g) for g, (v, _) in pairs]

@@ -110,6 +110,26 @@ def test_structured_pruning_halves_a_model_that_still_knows(trained: Any, import
 
 
 @pytest.mark.slow
+def test_a_single_answer_may_have_labels_with_and_without_an_axis() -> None:
+    import keras
+
+    keras.utils.set_random_seed(0)
+    x = np.random.default_rng(0).normal(0, 1, (200, 6)).astype(np.float32)
+    y = (x[:, 0] > 0).astype(np.float32)
+    layers = [keras.layers.Dense(16, activation="relu", name="hidden"), keras.layers.Dense(1, activation="sigmoid")]
+    model = keras.Sequential([keras.Input((6,)), *layers])
+    model.compile("adam", "binary_crossentropy")
+    kept = []
+    for labels in (y, y[:, None]):
+        step = PruneStructured(importance="taylor", multiple=4, epochs=0)
+        smaller, _, undo = _apply(model, {"x_train": x, "y_train": labels}, step)
+        kept.append(smaller.get_layer("hidden").get_weights()[0])
+        undo.close()
+    assert kept[0].shape == (6, 8)
+    np.testing.assert_array_equal(*kept)
+
+
+@pytest.mark.slow
 def test_rows_that_no_sample_looks_up_go_and_the_ids_stay_the_same(trained: Any) -> None:
     import keras
 

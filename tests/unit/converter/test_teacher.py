@@ -113,6 +113,7 @@ def test_it_stays_what_it_was_whatever_the_labels_say(end: str) -> None:
     assert apart(after, before) < min(apart(between, before), apart(drawn, before)) / 5
 
 
+@pytest.mark.slow
 def test_no_label_is_needed_and_several_outputs_are_learned() -> None:
     """Labels, where there are some, have no part: the weights are the same without."""
     labelled = trained(build(), {"x_train": X, "y_train": Y}, Qat(**FAR))[1]
@@ -150,6 +151,7 @@ def test_a_pipeline_without_shapes_is_refused() -> None:
         trained(build(), tf.data.Dataset.from_tensor_slices((X, Y)).batch(32).map(forget), Qat())
 
 
+@pytest.mark.slow
 def test_a_model_with_steps_of_its_own_learns_what_they_say() -> None:
     import keras
 

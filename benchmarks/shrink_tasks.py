@@ -84,6 +84,7 @@ batch = 32
 use = "qat"
 epochs = 1
 learning_rate = 2e-4
+distillation = 0
 
 [[passes]]
 use = "quantize"

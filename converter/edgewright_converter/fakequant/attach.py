@@ -1,7 +1,7 @@
 """Puts grids into a live model, finds out which layers integer kernels fuse, and takes all of it out again."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -34,7 +34,8 @@ class Settings:
 
 @dataclass
 class Attached:
-    """A model with grids. named: its layers; skipped: those left alone, with the reason."""
+    """A model with grids. named: its layers; skipped: those left alone, with the reason; answers: the points that the
+    model's outputs come from."""
 
     model: Any
     places: Places
@@ -42,6 +43,7 @@ class Attached:
     skipped: list[Skipped]
     replaced: list[tuple[Any, str]]
     restore: list[Callable[[], None]]
+    answers: set[Point] = field(default_factory=set)
 
     def detach(self) -> None:
         """Give the layers their own computation back; the weights stay as they are."""
@@ -151,6 +153,7 @@ def _round_inputs(attached: Attached, count: int) -> None:
 
 def _discover(attached: Attached, sample: Any) -> None:
     """Run once, eagerly, and see who calls whom."""
+    import keras
     import tensorflow as tf
 
     places = attached.places
@@ -165,7 +168,8 @@ def _discover(attached: Attached, sample: Any) -> None:
     places.discovering = True
     try:
         with places.tapped(see):
-            attached.model(sample, training=False)
+            outputs = keras.tree.flatten(attached.model(sample, training=False))
+        attached.answers = {places.rounded[id(x)][0] for x in outputs if id(x) in places.rounded}
     finally:
         places.discovering = False
         tf.config.run_functions_eagerly(eager)

@@ -54,7 +54,8 @@ class Point:
             return x
         places, result = self.places, x
         on_table = self.table is not None and not places.snapped  # whose weights are rounded already
-        if self.bits and places.quantizes(self.layer, "activations") and not on_table:
+        exact = self in places.exact or on_table
+        if self.bits and places.quantizes(self.layer, "activations") and not exact:
             rounded = tf.quantization.fake_quant_with_min_max_vars(
                 tf.cast(x, "float32"), self.low, self.high, num_bits=self.bits
             )
@@ -102,6 +103,7 @@ class Places:
     dense layers. on: whether numbers are rounded; only: in this layer alone; part:
     "weights" or "activations" alone; snapped: the weights lie on their grids already. tap: called with each point and
     its numbers, before and after rounding, in eager mode. deferred: layers whose output the one that follows rounds.
+    exact: points that round nothing.
     """
 
     activation_bits: int
@@ -115,6 +117,7 @@ class Places:
     points: dict[str, list[Point]] = field(default_factory=dict)
     kernels: list[Kernel] = field(default_factory=list)
     deferred: set[str] = field(default_factory=set)
+    exact: set[Point] = field(default_factory=set)
     folded: dict[str, str] = field(default_factory=dict)  # BatchNormalization → the layer it is folded into
     calls: Counter[str] = field(default_factory=Counter)
     origins: dict[int, tuple[str, Any]] = field(default_factory=dict)  # id of a tensor → who made it, while discovering
@@ -196,6 +199,15 @@ class Places:
             yield
         finally:
             self.tap = None
+
+    @contextmanager
+    def unrounded(self, points: Iterable[Point]) -> Iterator[None]:
+        """What comes to these points inside of this block passes as it is."""
+        self.exact.update(points)
+        try:
+            yield
+        finally:
+            self.exact.clear()
 
     @contextmanager
     def switched(self, on: bool, only: str | None = None, part: str | None = None) -> Iterator[None]:

@@ -28,6 +28,7 @@ class Batches:
 
 
 def batches_of(context: Context, options: "TrainingOptions", loss: Any) -> Batches:
+    """loss: whose form the labels have, or None for a training that needs none."""
     import keras
     import tensorflow as tf
 
@@ -39,17 +40,19 @@ def batches_of(context: Context, options: "TrainingOptions", loss: Any) -> Batch
         steps = options.steps or (count if count > 0 else 200)
         return Batches(lambda epoch: context.pipeline.repeat().skip(epoch * steps), None, steps)
     samples = context.train
-    y = labels_for(loss, samples.y, samples.classes)
+    y = None if loss is None else labels_for(loss, samples.y, samples.classes)
     rows = np.random.default_rng(seed).permutation(len(samples))
     held = rows[: int(len(rows) * _HELD_OUT)] if options.patience else rows[:0]
     rows = rows[len(held) :]
     batch = min(options.batch, len(rows))
     steps = options.steps or math.ceil(len(rows) / batch)
 
-    def pick(chosen: Any) -> tuple[Any, Any]:
-        x = context.interface.pack([tf.gather(tf.constant(array), chosen) for array in samples.x])
+    def pick(chosen: Any) -> tuple[Any, ...]:
         # tf.data would make one tensor of a list.
-        return keras.tree.lists_to_tuples(x), tf.gather(tf.constant(y), chosen)
+        x = keras.tree.lists_to_tuples(
+            context.interface.pack([tf.gather(tf.constant(array), chosen) for array in samples.x])
+        )
+        return (x,) if y is None else (x, tf.gather(tf.constant(y), chosen))
 
     def pipeline(epoch: int) -> Any:
         order = [rows[epoch_order(len(rows), steps * batch, seed, e)] for e in range(epoch, options.epochs)]

@@ -1,4 +1,4 @@
-"""Quantization-aware training: the model learns on the grids that the integer kernels will have.
+"""Quantization-aware training: the model learns on the grids that the integer kernels will have, from its float self.
 
 Ranges are measured on training samples; then the model trains with rounded weights and activations (gradients pass as
 if nothing were rounded), while the ranges are measured again now and then, and stand still for the last epochs; then
@@ -12,9 +12,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..fakequant.observers import OBSERVERS
-from ..outcome import Outcome
+from ..outcome import Outcome, Skipped
 from ..targets import has_quick_integers, has_slow_products
 from .base import Context, Samples
+from .teacher import Teacher, teacher_of
+from .trainee import has_own_steps
 from .training import TrainingOptions, train
 
 _MEASUREMENTS = 4  # of the ranges, before they stand still
@@ -27,7 +29,8 @@ class Qat(TrainingOptions):
     """weights: 8 or 4 bits, 0: as the mode of `quantize` stores them; the activations' bits are those of the mode.
 
     observer: "moving-average", "percentile" or "mse". frozen_epochs: the last epochs, in which ranges stand still.
-    leave: layers that stay float, by name or pattern such as "block_0/*". epochs = 0 measures and rounds without
+    leave: layers that stay float, by name or pattern such as "block_0/*". distillation: the share of the float model's
+    own answers in the loss, 0 to 1, against the labels; 1 needs no labels. epochs = 0 measures and rounds without
     training.
     """
 
@@ -38,6 +41,7 @@ class Qat(TrainingOptions):
     observer: str = "moving-average"
     frozen_epochs: int = 1
     leave: tuple[str, ...] = ()
+    distillation: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -47,6 +51,8 @@ class Qat(TrainingOptions):
             raise ValueError(f"observer must be one of {', '.join(OBSERVERS)}, not {self.observer!r}")
         if self.frozen_epochs < 0:
             raise ValueError(f"frozen_epochs must be 0 or more, not {self.frozen_epochs!r}")
+        if not 0 <= self.distillation <= 1:
+            raise ValueError(f"distillation must be from 0 to 1, not {self.distillation!r}")
 
     @property
     def needs_data(self) -> bool:
@@ -65,6 +71,7 @@ class Qat(TrainingOptions):
         # The Edge TPU's compiler asks for one scale in a dense layer.
         target = context.target
         settings = Settings(weight_bits, activation_bits, self.leave, target.edgetpu, has_slow_products(target))
+        teacher, untaught = self._teacher(model, context, batches[0])
         attached = attach(model, batches[0], settings)
         context.undo.callback(attached.detach)
         places = attached.places
@@ -73,7 +80,8 @@ class Qat(TrainingOptions):
         places.on = True
         if self.epochs:
             again = _measure_again(lambda: places.calibrate(measure, self.observer), self)
-            train(model, context, self, callbacks=[again])
+            with places.unrounded(attached.answers if teacher else ()):
+                train(model, context, self, callbacks=[again], teacher=teacher)
         (few,) = _some(context.test if len(context.test) else context.train, context, count=1, batch=_REPORTED)
         rows = report.table(attached, pack(list(few)))
         sentences = report.hints(attached, rows, pack(list(few)), self.observer)
@@ -90,11 +98,19 @@ class Qat(TrainingOptions):
             accuracy_after=after.accuracy,
             loss_before=before.loss,
             loss_after=after.loss,
-            skipped=tuple(attached.skipped),
+            skipped=(*attached.skipped, *untaught),
             layers=rows,
             hints=sentences,
         )
         return model, outcome
+
+    def _teacher(self, model: Any, context: Context, few: Any) -> tuple[Teacher | None, tuple[Skipped, ...]]:
+        """The float model; or None, and why where it was wanted."""
+        if not self.epochs or not self.distillation:
+            return None, ()
+        if has_own_steps(model):
+            return None, (Skipped("distillation", "the model has a train_step of its own, and learns what that says"),)
+        return teacher_of(model, context, few, self.distillation), ()
 
     def bits(self, mode: str, between: bool) -> tuple[int, int]:
         """Of weights and activations; 0 where the mode keeps activations in float, or rounds them on the fly.

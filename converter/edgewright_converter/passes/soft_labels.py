@@ -50,6 +50,21 @@ def table(soft: Array, hard: Array | None, top_k: int = 0) -> Array:
     return np.concatenate([first[..., None], largest.astype(np.float32), kept.astype(np.float32)], -1)
 
 
+def log_softmax(outputs: Any, probabilities: bool, temperature: float = 1.0) -> Any:
+    """outputs: a float32 tensor (…, classes), one column for two classes, of probabilities or logits; gives the
+    logarithms (…, 2 or classes) of the probabilities at that temperature."""
+    import tensorflow as tf
+
+    if outputs.shape[-1] == 1:
+        if probabilities:
+            outputs = tf.clip_by_value(outputs, _SMALLEST, 1 - _SMALLEST)
+            outputs = tf.math.log(outputs) - tf.math.log1p(-outputs)
+        outputs = tf.concat([tf.zeros_like(outputs), outputs], -1)
+    elif probabilities:
+        outputs = tf.math.log(tf.maximum(outputs, _SMALLEST))
+    return tf.nn.log_softmax(outputs / temperature)
+
+
 def loss(classes: int, temperature: float, hard_weight: float, top_k: int, probabilities: bool) -> Any:
     """A Keras loss of (table, student's outputs): (1 - w) T² KL(teacher || student) + w cross-entropy with the label.
 
@@ -59,16 +74,6 @@ def loss(classes: int, temperature: float, hard_weight: float, top_k: int, proba
     import tensorflow as tf
 
     full = not top_k or top_k >= max(classes, 2)
-
-    def log_softmax(outputs: Any, temperature: float) -> Any:
-        if classes == 1:
-            if probabilities:
-                outputs = tf.clip_by_value(outputs, _SMALLEST, 1 - _SMALLEST)
-                outputs = tf.math.log(outputs) - tf.math.log1p(-outputs)
-            outputs = tf.concat([tf.zeros_like(outputs), outputs], -1)
-        elif probabilities:
-            outputs = tf.math.log(tf.maximum(outputs, _SMALLEST))
-        return tf.nn.log_softmax(outputs / temperature)
 
     def distance(targets: Any, log_q: Any) -> Any:
         if full:
@@ -87,8 +92,8 @@ def loss(classes: int, temperature: float, hard_weight: float, top_k: int, proba
         outputs = tf.cast(outputs, tf.float32)
         label, targets = truth[..., 0], truth[..., 1:]
         labelled = tf.cast(label >= 0, tf.float32) * hard_weight
-        soft = temperature**2 * distance(targets, log_softmax(outputs, temperature))
-        log_q = log_softmax(outputs, 1.0)
+        soft = temperature**2 * distance(targets, log_softmax(outputs, probabilities, temperature))
+        log_q = log_softmax(outputs, probabilities)
         right = tf.cast(tf.maximum(label, 0.0), tf.int32)
         hard = -tf.gather(log_q, right, batch_dims=len(log_q.shape) - 1)
         return (1 - labelled) * soft + labelled * hard

@@ -6,13 +6,22 @@ them, and figures without an axis along their first.
 
 from typing import Any
 
+from .teacher import Teacher
 
-def trainee_of(model: Any) -> Any:
-    """The model itself where it has a train_step of its own."""
+
+def has_own_steps(model: Any) -> bool:
+    """Whether the model says itself what a step of its training is."""
+    import keras
+
+    return type(model).train_step is not keras.Model.train_step
+
+
+def trainee_of(model: Any, teacher: Teacher | None = None) -> Any:
+    """The model itself where it has a train_step of its own. teacher: whose answers it learns."""
     import keras
     import tensorflow as tf
 
-    if type(model).train_step is not keras.Model.train_step:
+    if has_own_steps(model):
         return model
     several = isinstance(model.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
@@ -25,7 +34,19 @@ def trainee_of(model: Any) -> Any:
             self.inner = model
 
         def call(self, inputs: Any, training: bool = False) -> Any:
-            return self.inner(inputs, training=training)
+            # A teacher has answered as in inference; dropout would keep the two apart for good.
+            return self.inner(inputs, training=training and teacher is None)
+
+        def compute_loss(
+            self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+        ) -> Any:
+            if teacher is None:
+                return super().compute_loss(x, y, y_pred, sample_weight, training)
+            apart = teacher.distance(x, y_pred, sample_weight)
+            if teacher.alone:
+                return apart
+            labelled = super().compute_loss(x, y, y_pred, sample_weight, training)
+            return teacher.share * apart + (1 - teacher.share) * labelled
 
         def train_step(self, data: Any) -> Any:
             return reducible(super().train_step(data))

@@ -24,6 +24,7 @@ from .base import Context
 from .batches import Batches, batches_of
 from .checkpoint import TrainingState, keep_state
 from .losses import loss_of
+from .teacher import Teacher
 from .trainee import trainee_of
 
 OWN_RATE = 1e-3  # Keras' default for Adam, where the model was not compiled
@@ -99,24 +100,32 @@ def worker_of(strategy: str) -> int:
 
 
 def train(
-    model: Any, context: Context, options: TrainingOptions, callbacks: Sequence[Any] = (), loss: Any = None
+    model: Any,
+    context: Context,
+    options: TrainingOptions,
+    callbacks: Sequence[Any] = (),
+    loss: Any = None,
+    teacher: Teacher | None = None,
 ) -> None:
-    """Train in place. loss: instead of the model's own. callbacks: Keras'; one whose state is not in the weights may
-    have a method ``resumed(steps)``, called before a training that goes on after so many batches.
+    """Train in place. loss: instead of the model's own. teacher: whose answers are learned beside the labels, or alone.
+    callbacks: Keras'; one whose state is not in the weights may have a method ``resumed(steps)``, called before a
+    training that goes on after so many batches.
 
     Raises ConversionError where the loss becomes NaN, ModelError where there are no labels.
     """
     if not options.epochs:
         return
     options = replace(options, seed=context.seed if options.seed is None else options.seed)
-    own = loss or loss_of(model, context)
+    alone = teacher is not None and teacher.alone
+    own = None if alone else loss or loss_of(model, context)
     fit(
         model,
         lambda: batches_of(context, options, own),
         options,
         optimizer=lambda steps: _optimizer(model, options, steps),
         loss=own,
-        metrics=_own_metrics(model),
+        metrics=None if alone else _own_metrics(model),
+        teacher=teacher,
         state=context.folder / f"training-{next(context.trainings)}.npz",
         report=context.report,
         callbacks=callbacks,
@@ -131,12 +140,14 @@ def fit(
     optimizer: Callable[[int], Any],
     loss: Any,
     metrics: Any = None,
+    teacher: Teacher | None = None,
     state: Path,
     report: Callable[[float], None],
     callbacks: Sequence[Any] = (),
 ) -> None:
     """Train in place, from where the file ``state`` says that an earlier call ended. optimizer: from the number of all
-    steps; report: called with the fraction that is done. loss, metrics: as keras.Model.compile takes them.
+    steps; report: called with the fraction that is done. loss, metrics: as keras.Model.compile takes them; loss may be
+    None where the ``teacher`` is alone.
 
     Raises ConversionError where the loss becomes NaN.
     """
@@ -147,7 +158,7 @@ def fit(
     kept = TrainingState(state, options.patience)
     with strategy.scope() if strategy is not None else _nothing(), _precision(model, options.mixed_precision):
         data = batches()
-        trainee = trainee_of(model)
+        trainee = trainee_of(model, teacher)
         total = options.epochs * data.steps
         trainee.compile(optimizer=optimizer(total), loss=loss, metrics=metrics, jit_compile=False)
         first = kept.begin(trainee)

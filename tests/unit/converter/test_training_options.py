@@ -104,8 +104,10 @@ def changed(path: Path, step: ModelPass) -> Any:
     original = keras.layers.Dense.call
 
     def call(self: Any, inputs: Any, training: Any = None) -> Any:
-        if training:
-            seen.add((self.compute_dtype, tf.distribute.get_strategy().num_replicas_in_sync))
+        devices = tf.distribute.get_strategy().num_replicas_in_sync
+        # Whoever learns from a teacher trains as in inference, and is known by the devices at work.
+        if training or (devices > 1 and not tf.distribute.in_cross_replica_context()):
+            seen.add((self.compute_dtype, devices))
         return original(self, inputs)
 
     with ExitStack() as undo:

@@ -13,7 +13,7 @@ from .checkpoint_key import keys_of
 from .data import Array, Dataset
 from .errors import ModelError
 from .export import Frozen, freeze
-from .fitting import InputSpec, fit_inputs, fit_labels
+from .fitting import InputSpec, fit_heads, fit_inputs, fit_labels
 from .interface import interface_of
 from .job import Request, Steps
 from .outcome import Outcome
@@ -110,7 +110,10 @@ def _context(model: Any, data: Dataset, request: Request, steps: Steps, undo: Ex
     inputs = frozen.inputs
     context = Context(
         interface=replace(interface, inputs=inputs),
-        train=_samples(data.x_train, data.y_train, inputs, frozen.classes, "train"),
+        train=replace(
+            _samples(data.x_train, data.y_train, inputs, frozen.classes, "train"),
+            heads=fit_heads(data.heads, len(next(iter(data.x_train.values()), ())), frozen.outputs, frozen.widths),
+        ),
         test=_samples(data.x_test, data.y_test, inputs, frozen.classes, "test"),
         unlabelled=fit_inputs(data.x_unlabelled, inputs, "x_unlabelled"),
         pipeline=data.pipeline,
@@ -122,6 +125,7 @@ def _context(model: Any, data: Dataset, request: Request, steps: Steps, undo: Ex
         undo=undo,
         trust=request.trust,
         outputs=frozen.outputs,
+        widths=frozen.widths,
     )
     return context, frozen
 

@@ -40,6 +40,6 @@ def _model(model: Any) -> str:
 
 def _data(data: Dataset) -> str:
     labels = [{} if y is None else {"": y} for y in (data.y_train, data.y_test)]
-    parts = [data.x_train, data.x_test, data.x_unlabelled, *labels]
+    parts = [data.x_train, data.x_test, data.x_unlabelled, data.heads, *labels]
     arrays = [(name, array) for part in parts for name, array in sorted(part.items())]
     return sha256_hex(b"".join(f"{n}{a.shape}{a.dtype}".encode() + a.tobytes() for n, a in arrays))

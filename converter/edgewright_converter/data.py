@@ -1,8 +1,9 @@
 """The user's samples: an .npz, a table of texts, a function in a file, or a dict of arrays, all as one Dataset.
 
 Keys of an .npz or a dict: x_train, y_train, x_test, y_test, and x_unlabelled for distill; with several inputs
-x_train.<input name>, or a dict of them. A function returns such a dict, or tf.data pipelines as model.fit takes them
-(batches of x, or of (x, y)): one, or {"train": …, "test": …}. Without labels the samples serve for calibration alone.
+x_train.<input name>, or a dict of them; with several outputs y_train.<output name>. A function returns such a dict, or
+tf.data pipelines as model.fit takes them (batches of x, or of (x, y)): one, or {"train": …, "test": …}. Without labels
+the samples serve for calibration alone.
 """
 
 import difflib
@@ -30,14 +31,16 @@ Array = np.ndarray[Any, np.dtype[Any]]
 class Dataset:
     """x_*: input name → (samples, *shape); the name "" stands for a model's only input. y_*: (samples, …) or None.
 
-    pipeline: the tf.data pipeline that x_train and y_train are the beginning of, where the user gave one with labels.
-    x_unlabelled: more samples, of which no one says what they are.
+    heads: the training labels of a model with several outputs, by the name of each. pipeline: the tf.data pipeline that
+    x_train and its labels are the beginning of, where the user gave one with labels. x_unlabelled: more samples, of
+    which no one says what they are.
     """
 
     x_train: dict[str, Array] = field(default_factory=dict)
     y_train: Array | None = None
     x_test: dict[str, Array] = field(default_factory=dict)
     y_test: Array | None = None
+    heads: dict[str, Array] = field(default_factory=dict)
     pipeline: Any = None
     x_unlabelled: dict[str, Array] = field(default_factory=dict)
 
@@ -67,8 +70,7 @@ def load_data(source: Any, tokenizer: Tokenizer | None, labels: list[str] | None
             raise InputError(
                 f"Data file {path} is of no known kind: expected .npz, {', '.join(TABLE_SUFFIXES)} or file.py:function."
             )
-    dataset = from_mapping(_unroll_pipelines(source), tokenizer, labels)
-    return dataset if dataset.y_train is None else replace(dataset, pipeline=_training_pipeline(source))
+    return replace(from_mapping(_unroll_pipelines(source), tokenizer, labels), pipeline=_training_pipeline(source))
 
 
 def from_mapping(source: Any, tokenizer: Tokenizer | None = None, labels: list[str] | None = None) -> Dataset:
@@ -77,7 +79,7 @@ def from_mapping(source: Any, tokenizer: Tokenizer | None = None, labels: list[s
         raise InputError(
             f"The data is a {type(source).__name__}: expected a dict with x_train, y_train, x_test, y_test."
         )
-    parts: dict[str, Any] = {"x_train": {}, "x_test": {}, "x_unlabelled": {}}
+    parts: dict[str, Any] = {"x_train": {}, "x_test": {}, "x_unlabelled": {}, "heads": {}}
     for key, value in source.items():
         part, _, name = str(key).partition(".")
         if part not in _PARTS:
@@ -90,7 +92,10 @@ def from_mapping(source: Any, tokenizer: Tokenizer | None = None, labels: list[s
                     else "expected x_train, y_train, x_test, y_test, x_unlabelled, or x_train.<input>."
                 )
             )
-        if part.startswith("y"):
+        if part == "y_train" and (name or isinstance(value, Mapping)):
+            of_each = value if isinstance(value, Mapping) else {name: value}
+            parts["heads"].update({str(head): _labels(y, None, f"{part}.{head}") for head, y in of_each.items()})
+        elif part.startswith("y"):
             parts[part] = _labels(value, labels, key)
         elif isinstance(value, Mapping):
             parts[part].update(
@@ -154,7 +159,8 @@ def _read_npz(path: Path) -> dict[str, Array]:
 
 def _training_pipeline(source: Any) -> Any:
     pipeline = source.get("train") if isinstance(source, Mapping) else source
-    return pipeline if hasattr(pipeline, "as_numpy_iterator") else None
+    batch = getattr(pipeline, "element_spec", None)
+    return pipeline if isinstance(batch, tuple) and len(batch) > 1 else None
 
 
 def _unroll_pipelines(source: Any) -> Any:
@@ -188,5 +194,6 @@ def _unroll(pipeline: Any, part: str) -> dict[str, Any]:
         x: Any = {name: np.concatenate([pair[0][name] for pair in pairs]) for name in first}
     else:
         x = np.concatenate([pair[0] for pair in pairs])
-    y = None if pairs[0][1] is None else np.concatenate([pair[1] for pair in pairs])
+    # Of several outputs, the pipeline itself is trained on.
+    y = np.concatenate([pair[1] for pair in pairs]) if isinstance(pairs[0][1], np.ndarray) else None
     return {f"x_{part}": x, f"y_{part}": y}

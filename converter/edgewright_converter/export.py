@@ -22,8 +22,9 @@ from .targets import Target
 class Frozen:
     """graph: a serialized GraphDef. inputs, outputs: by name; *_tensors: the same in the graph, e.g. "Identity:0".
 
-    layers: names of the Keras layers, () where there are none. form: of the recurrent layers, with the reason; ""
-    without. fused: some of them are one operator each, which `lowering` writes.
+    widths: the size of each output's last axis, None where there is only the batch. layers: names of the Keras layers, ()
+    where there are none. form: of the recurrent layers, with the reason; "" without. fused: some of them are one
+    operator each, which `lowering` writes.
     """
 
     graph: bytes
@@ -31,11 +32,16 @@ class Frozen:
     input_tensors: tuple[str, ...]
     outputs: tuple[str, ...]
     output_tensors: tuple[str, ...]
+    widths: tuple[int | None, ...]
     loops: bool
-    classes: int | None  # size of the only output's last axis; None where there is no such thing
     layers: tuple[str, ...] = ()
     form: str = ""
     fused: bool = False
+
+    @property
+    def classes(self) -> int | None:
+        """The width of the only output."""
+        return self.widths[0] if len(self.widths) == 1 else None
 
 
 def freeze(model: Any, interface: Interface, mode: str, target: Target) -> Frozen:
@@ -88,7 +94,7 @@ def freeze(model: Any, interface: Interface, mode: str, target: Target) -> Froze
         input_tensors=tuple(tensor.name for tensor in frozen.inputs),
         outputs=tuple(names),
         output_tensors=tuple(tensor.name for tensor in outputs),
-        classes=shapes[0][-1] if len(names) == 1 and shapes[0].rank > 1 else None,
+        widths=tuple(shape[-1] if shape.rank > 1 else None for shape in shapes),
         loops=loops,
         layers=tuple(layer.name for layer in model._flatten_layers()) if isinstance(model, keras.Model) else (),
         form=_form(model, loops, fused),

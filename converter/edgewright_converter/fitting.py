@@ -145,11 +145,26 @@ def fit_labels(y: Array | None, samples: int, classes: int | None, what: str) ->
         y = y.argmax(axis=-1)
     if y.ndim > 1 and y.shape[-1] == 1:
         y = y[..., 0]
+    if classes == 1 and not np.isin(y, (0, 1)).all():  # a single number that counts something
+        return None
     count = max(classes, 2)
     if y.min() < 0 or y.max() >= count:
         wrong: Any = y.min() if y.min() < 0 else y.max()
         raise InputError(f"{what} holds the label {wrong}: the model's output has classes 0 to {count - 1}.")
     return y.astype(np.int64)
+
+
+def fit_heads(
+    heads: dict[str, Array], samples: int, outputs: tuple[str, ...], widths: tuple[int | None, ...]
+) -> tuple[tuple[Array, Array | None], ...]:
+    """The labels of each output, and the same as whole numbers, in their order; () without any. Raises InputError."""
+    if not heads:
+        return ()
+    if set(heads) != set(outputs):
+        given, wanted = (", ".join(f"y_train.{name}" for name in names) for names in (sorted(heads), outputs))
+        raise InputError(f"The data has {given}, but the model's outputs are {', '.join(outputs)}: expected {wanted}.")
+    pairs = zip(outputs, widths, strict=True)
+    return tuple((heads[name], fit_labels(heads[name], samples, width, f"y_train.{name}")) for name, width in pairs)
 
 
 def predicted(outputs: Array) -> Array:

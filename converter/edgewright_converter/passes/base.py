@@ -40,11 +40,13 @@ class Samples:
     """x: one array (samples, *shape) for each input, in the model's order; y: labels as the user gave them, or None.
 
     classes: whole numbers (samples, …) where y says which class is right, None for a regression or without labels.
+    heads: y and classes of each output, in the model's order, where it has several and there are labels, else ().
     """
 
     x: tuple[Array, ...]
     y: Array | None
     classes: Array | None
+    heads: tuple[tuple[Array, Array | None], ...] = ()
 
     def __len__(self) -> int:
         return len(self.x[0]) if self.x else 0
@@ -52,8 +54,9 @@ class Samples:
     def take(self, count: int, seed: int) -> "Samples":
         """A random choice of that many, or all."""
         rows = np.random.default_rng(seed).permutation(len(self))[:count]
-        y, classes = (None if a is None else a[rows] for a in (self.y, self.classes))
-        return Samples(tuple(x[rows] for x in self.x), y, classes)
+        part = lambda a: None if a is None else a[rows]  # noqa: E731
+        heads = tuple((y[rows], part(classes)) for y, classes in self.heads)
+        return Samples(tuple(x[rows] for x in self.x), part(self.y), part(self.classes), heads)
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,8 @@ class Context:
     is drawn by chance. folder: for checkpoints and what takes long to compute again; it outlives the conversion where
     the user said where. report: called with the fraction of this pass that is done. undo: an ExitStack that is unwound
     once the model is traced, or at once where the pass is rolled back. unlabelled: more inputs, () where there are no
-    more. outputs: the names of the model's. trust: whether model files may hold Python code. trainings: numbers the
+    more. outputs: the names of the model's; widths: the sizes of their last axes, None where there is no axis but the
+    batch. trust: whether model files may hold Python code. trainings: numbers the
     trainings of this pass.
     """
 
@@ -83,6 +87,7 @@ class Context:
     unlabelled: tuple[Array, ...] = ()
     trust: bool = False
     outputs: tuple[str, ...] = ()
+    widths: tuple[int | None, ...] = ()
     trainings: Iterator[int] = field(default_factory=count)
 
     def score(self, model: Any) -> "Score":

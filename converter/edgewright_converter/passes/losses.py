@@ -1,5 +1,10 @@
-"""Which loss a model is trained with, and its labels in the form that this loss takes."""
+"""Which loss a model is trained with, and its labels in the form that this loss takes.
 
+A model with several outputs has a loss for each, in a list, and labels for each, in a tuple, in the outputs' order.
+"""
+
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,9 +18,33 @@ _NO_LABELS = "The data has no y_train, and training needs labels: give some."
 
 def loss_of(model: Any, context: Context) -> Any:
     """The loss that the model was compiled with; else cross-entropy for classes, from probabilities or logits as the
-    model gives them, and the squared error for numbers. Raises ModelError without labels."""
+    model gives them, and the squared error for numbers. Raises ModelError without labels, and for several outputs
+    without losses."""
     own = getattr(model, "loss", None) if getattr(model, "compiled", False) else None
-    return own or _default(model, context)
+    if len(context.outputs) < 2:
+        return own or _default(model, context)
+    if not own:
+        raise ModelError(
+            f"The model has the outputs {', '.join(context.outputs)} and was saved without a loss for them: "
+            "compile it before it is saved."
+        )
+    return in_order(own, context.outputs) if isinstance(own, Mapping | list | tuple) else [own] * len(context.outputs)
+
+
+def loss_weights_of(model: Any, context: Context) -> Any:
+    """Of a model with several outputs: how much each loss counts, None for all alike."""
+    own = getattr(getattr(model, "_compile_loss", None), "_user_loss_weights", None)
+    if len(context.outputs) < 2 or not isinstance(own, Mapping | list | tuple):
+        return None
+    return [1.0 if weight is None else weight for weight in in_order(own, context.outputs)]
+
+
+def in_order(values: Any, outputs: tuple[str, ...]) -> list[Any]:
+    """What there is for each output, given by their names, as Keras has them, or in their order; None where nothing."""
+    if not isinstance(values, Mapping):
+        return list(values)
+    plain = {re.sub(r"\W", "_", name, flags=re.ASCII): value for name, value in values.items()}
+    return [plain.get(name) for name in outputs]
 
 
 def _default(model: Any, context: Context) -> Any:
@@ -33,16 +62,28 @@ def _default(model: Any, context: Context) -> Any:
     return keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
 
 
-def labels_for(loss: Any, y: Array | None, classes: Array | None) -> Array:
-    """Labels as the loss takes them: whole numbers or one-hot rows. loss: Keras' name or object; y: (samples, …) as the
-    user gave them; classes: the same as whole numbers, None where they are no classes. Raises ModelError without y."""
-    if y is None:
+def labels_for(loss: Any, context: Context) -> Array | tuple[Array, ...]:
+    """The training labels as the loss takes them: whole numbers or one-hot rows. loss: Keras' name or object; a list of
+    them where there are several outputs, for each of which there are labels then. Raises ModelError where there are
+    none."""
+    samples, outputs = context.train, context.outputs
+    if len(outputs) > 1:
+        if not samples.heads:
+            wanted = " and ".join(f"y_train.{name}" for name in outputs)
+            raise ModelError(f"The model has the outputs {', '.join(outputs)}, and each needs labels: give {wanted}.")
+        parts = zip(loss, samples.heads, context.widths, strict=True)
+        return tuple(_as_taken(one, y, classes, width) for one, (y, classes), width in parts)
+    if samples.y is None:
         raise ModelError(_NO_LABELS)
+    return _as_taken(loss, samples.y, samples.classes, context.widths[0])
+
+
+def _as_taken(loss: Any, y: Array, classes: Array | None, width: int | None) -> Array:
     name = (loss if isinstance(loss, str) else getattr(loss, "name", type(loss).__name__)).lower().replace("_", "")
-    if classes is None:
+    if classes is None or width is None:
         return y
     if "sparse" in name:
         return classes
     if "categorical" in name and y.shape == classes.shape:
-        return np.eye(int(classes.max()) + 1, dtype=np.float32)[classes]
+        return np.eye(width, dtype=np.float32)[classes]
     return y.astype(np.float32) if "binary" in name else y

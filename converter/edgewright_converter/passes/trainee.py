@@ -35,7 +35,9 @@ def trainee_of(model: Any, teacher: Teacher | None = None) -> Any:
 
         def call(self, inputs: Any, training: bool = False) -> Any:
             # A teacher has answered as in inference; dropout would keep the two apart for good.
-            return self.inner(inputs, training=training and teacher is None)
+            outputs = self.inner(inputs, training=training and teacher is None)
+            several = keras.tree.flatten(outputs)
+            return several if len(several) > 1 else outputs  # which Keras knows by their order alone
 
         def compute_loss(
             self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True

@@ -23,7 +23,7 @@ from ..errors import ConversionError
 from .base import Context
 from .batches import Batches, batches_of
 from .checkpoint import TrainingState, keep_state
-from .losses import loss_of
+from .losses import loss_of, loss_weights_of
 from .teacher import Teacher
 from .trainee import trainee_of
 
@@ -124,7 +124,8 @@ def train(
         options,
         optimizer=lambda steps: _optimizer(model, options, steps),
         loss=own,
-        metrics=None if alone else _own_metrics(model),
+        loss_weights=None if alone else loss_weights_of(model, context),
+        metrics=None if alone or len(context.outputs) > 1 else _own_metrics(model),
         teacher=teacher,
         state=context.folder / f"training-{next(context.trainings)}.npz",
         report=context.report,
@@ -139,6 +140,7 @@ def fit(
     *,
     optimizer: Callable[[int], Any],
     loss: Any,
+    loss_weights: Any = None,
     metrics: Any = None,
     teacher: Teacher | None = None,
     state: Path,
@@ -146,8 +148,8 @@ def fit(
     callbacks: Sequence[Any] = (),
 ) -> None:
     """Train in place, from where the file ``state`` says that an earlier call ended. optimizer: from the number of all
-    steps; report: called with the fraction that is done. loss, metrics: as keras.Model.compile takes them; loss may be
-    None where the ``teacher`` is alone.
+    steps; report: called with the fraction that is done. loss, loss_weights, metrics: as keras.Model.compile takes
+    them; loss may be None where the ``teacher`` is alone.
 
     Raises ConversionError where the loss becomes NaN.
     """
@@ -160,7 +162,7 @@ def fit(
         data = batches()
         trainee = trainee_of(model, teacher)
         total = options.epochs * data.steps
-        trainee.compile(optimizer=optimizer(total), loss=loss, metrics=metrics, jit_compile=False)
+        trainee.compile(optimizer(total), loss, loss_weights, metrics, jit_compile=False)
         first = kept.begin(trainee)
         for callback in callbacks if first else ():
             getattr(callback, "resumed", lambda steps: None)(first * data.steps)

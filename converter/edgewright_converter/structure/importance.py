@@ -53,14 +53,12 @@ def importance(kind: str, model: Any, trace: Trace, context: Context) -> dict[in
 
 
 def _taylor(scores: Array, model: Any, trace: Trace, context: Context) -> None:
+    import keras
     import tensorflow as tf
 
-    loss = loss_of(model, context)
-    if isinstance(loss, str):
-        import keras
-
-        loss = keras.losses.get(loss)
-    labels = labels_for(loss, context.train.y, context.train.classes)
+    own = loss_of(model, context)
+    labels = keras.tree.flatten(labels_for(own, context))
+    losses = [keras.losses.get(loss) for loss in keras.tree.flatten(own)]
     labelled = [(v, axes) for v, axes in trace.weights.values() if v.trainable]
     strategy = model.distribute_strategy or tf.distribute.get_strategy()
     # Of a variable that is mirrored, the tape sees the first copy alone.
@@ -70,10 +68,8 @@ def _taylor(scores: Array, model: Any, trace: Trace, context: Context) -> None:
     @tf.function(autograph=False)  # type: ignore[untyped-decorator]
     def gradients(x: Any, y: Any) -> Any:
         with tf.GradientTape() as tape:
-            answers = model(context.interface.pack(list(x)), training=False)
-            if answers.shape[-1] == 1 and y.shape.rank < answers.shape.rank:  # as `fit` does
-                y = y[..., None]
-            value = tf.reduce_mean(loss(y, answers))
+            answers = keras.tree.flatten(model(context.interface.pack(list(x)), training=False))
+            value = tf.add_n([_mean(loss, *pair) for loss, *pair in zip(losses, y, answers, strict=True) if loss])
         found = tape.gradient(value, watched)
         pairs = zip(found, labelled, strict=True)
         return [tf.zeros(v.shape) if g is None else tf.convert_to_tensor(g) for g, (v, _) in pairs]
@@ -81,10 +77,19 @@ def _taylor(scores: Array, model: Any, trace: Trace, context: Context) -> None:
     weights = [v.numpy().astype(np.float64) for v, _ in labelled]
     for start in range(0, len(rows) - min(_BATCH, len(rows)) + 1, _BATCH):
         chosen = rows[start : start + _BATCH]
-        found = gradients(tuple(tf.constant(x[chosen]) for x in context.train.x), tf.constant(labels[chosen]))
+        x, y = (tuple(tf.constant(array[chosen]) for array in arrays) for arrays in (context.train.x, labels))
+        found = gradients(x, y)
         for gradient, weight, (_, axes) in zip(found, weights, labelled, strict=True):
             for axis, sums in slice_sums(gradient.numpy() * weight, axes):
                 collect(scores, trace.channels, axis, sums**2)
+
+
+def _mean(loss: Any, truth: Any, answers: Any) -> Any:
+    import tensorflow as tf
+
+    if answers.shape[-1] == 1 and truth.shape.rank < answers.shape.rank:  # as `fit` does
+        truth = truth[..., None]
+    return tf.reduce_mean(loss(truth, answers))
 
 
 def _activation(scores: Array, model: Any, trace: Trace, context: Context) -> None:

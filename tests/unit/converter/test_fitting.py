@@ -102,6 +102,7 @@ def test_numbers_that_are_no_classes_are_not_scored() -> None:
     assert result.truth is None
     assert result.test == ()
     assert fitted({"x_test": ids(3), "y_test": np.zeros(3, int)}, classes=None).truth is None
+    assert fitted({"x_test": ids(3), "y_test": np.array([0, 1, 7])}, classes=1).truth is None  # how many there are
 
 
 def test_predicted_class() -> None:

@@ -57,7 +57,7 @@ def trained() -> Any:
         outputs=("logits",),
         output_tensors=(graph.outputs[0].name,),
         loops=False,
-        classes=8,
+        widths=(8,),
     )
     return frozen, serve, (table, first, second)
 

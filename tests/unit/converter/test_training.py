@@ -84,6 +84,8 @@ def test_several_heads_learn_together_in_half_precision(tmp_path: Path) -> None:
     assert min(head["accuracy"]["value"] for head in trained.metrics["test"].values()) > 0.8
     assert beside(trained.model).labels is None  # a bundle's labels are of one output
     assert set(json.loads((tmp_path / "both.labels.json").read_bytes())) == {"label", "room"}
+    with np.load(tmp_path / "both.data.npz") as data:
+        assert set(data.files) == {"x_train", "y_train.label", "y_train.room", "x_test"}
 
 
 @pytest.mark.slow

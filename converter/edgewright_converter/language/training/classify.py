@@ -153,16 +153,18 @@ def _loss(heads: int, smoothing: float) -> Any:
 
 
 def _arrays(splits: Splits, tokenizer: Tokenizer, heads: Mapping[str, tuple[str, ...]]) -> dict[str, Array]:
-    """x_train, y_train, x_test, y_test as `convert` takes them; of a model with several heads the inputs alone."""
+    """x_train, y_train, x_test, y_test as `convert` takes them; of a model with several heads no y_test."""
     found: dict[str, Array] = {}
     for name, part in (("train", splits.train), ("test", splits.test)):
         if not len(part):
             continue
         x, owner = encoded(tokenizer, part.texts)
         found[f"x_{name}"] = x
-        if len(heads) == 1:
-            (y,) = _indices(part, heads).values()
-            found[f"y_{name}"] = y[owner].astype(np.int32)
+        for head, y in _indices(part, heads).items():
+            if len(heads) == 1:
+                found[f"y_{name}"] = y[owner].astype(np.int32)
+            elif name == "train":
+                found[f"y_train.{head}"] = y[owner].astype(np.int32)
     return found
 
 

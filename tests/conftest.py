@@ -2,6 +2,12 @@
 
 import signal
 
+from hypothesis import settings
+
+# A busy machine is no reason to fail.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
+
 
 def pytest_configure() -> None:
     """A shell starts its background jobs deaf to Ctrl-C, and so would be every process that a test interrupts."""

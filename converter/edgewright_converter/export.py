@@ -22,8 +22,8 @@ from .targets import Target
 class Frozen:
     """graph: a serialized GraphDef. inputs, outputs: by name; *_tensors: the same in the graph, e.g. "Identity:0".
 
-    widths: the size of each output's last axis, None where there is only the batch. layers: names of the Keras layers, ()
-    where there are none. form: of the recurrent layers, with the reason; "" without. fused: some of them are one
+    widths: the size of each output's last axis, None where there is only the batch. layers: names of the Keras layers,
+    () where there are none. form: of the recurrent layers, with the reason; "" without. fused: some of them are one
     operator each, which `lowering` writes.
     """
 

@@ -93,7 +93,7 @@ def _trace_steps(model: Any, data: Dataset, tokenizer: Tokenizer | None, request
     def traced(part: Part) -> Prepared:
         frozen = freeze(model, part.interface, mode, request.target)
         reference = ask(part.interface, part.fitted.probes, len(part.fitted.probes[0]))
-        frozen = replace(frozen, form="", classes=None)
+        frozen = replace(frozen, form="")
         return Prepared(frozen, part.fitted, reference, None, part.interface.weight_bytes)
 
     probes = fit(data, whole.inputs, None, request.seed)

@@ -54,7 +54,10 @@ class Samples:
     def take(self, count: int, seed: int) -> "Samples":
         """A random choice of that many, or all."""
         rows = np.random.default_rng(seed).permutation(len(self))[:count]
-        part = lambda a: None if a is None else a[rows]  # noqa: E731
+
+        def part(array: Array | None) -> Array | None:
+            return None if array is None else array[rows]
+
         heads = tuple((y[rows], part(classes)) for y, classes in self.heads)
         return Samples(tuple(x[rows] for x in self.x), part(self.y), part(self.classes), heads)
 

@@ -24,7 +24,7 @@ WORDS, LENGTH, CLASSES = 60, 8, 4
 
 
 @given(st.integers(0, 2**31), st.floats(0.5, 8))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_soft_labels_of_logits_and_of_their_probabilities_are_the_same(seed: int, temperature: float) -> None:
     logits = np.random.default_rng(seed).normal(0, 2, (5, 3, 7)).astype(np.float32)
     p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
@@ -55,7 +55,7 @@ def test_a_table_keeps_the_largest_and_says_where_no_label_is() -> None:
 
 
 @given(st.integers(0, 2**31), st.booleans(), *[st.floats(0, 1)] * 3)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_changed_sentences_keep_their_shape_and_never_end_empty(
     seed: int, padded_head: bool, dropout: float, deletion: float, swap: float
 ) -> None:

@@ -173,7 +173,7 @@ def test_names() -> None:
     changes=st.lists(st.tuples(st.integers(0, 1499), st.integers(0, 255)), min_size=1, max_size=5),
     target=st.sampled_from(["rpi4", "coral-usb"]),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_hostile_bytes_are_findings_and_never_a_crash(changes: list[tuple[int, int]], target: str) -> None:
     model = bytearray(GOOD["conv_int8"])
     for position, value in changes:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edgewright_converter.passes.factorize import Factorize, worthwhile
@@ -18,7 +18,6 @@ from edgewright_converter.structure.lowrank import (
 )
 
 
-@settings(deadline=None)
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 99), st.booleans())
 def test_full_rank_is_exact_whatever_the_data(rows: int, columns: int, seed: int, both: bool) -> None:
     rng = np.random.default_rng(seed)

@@ -25,7 +25,7 @@ from edgewright_converter.language.metrics import (
 sklearn = pytest.importorskip("sklearn.metrics", reason="scikit-learn comes with the extra 'language'")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=60))
 def test_figures_agree_with_scikit_learn(pairs: list[tuple[int, int]]) -> None:
     truth, predicted = np.array(pairs).T

@@ -130,7 +130,6 @@ def _blocks(exact: bool) -> Any:
 ENDS = st.sampled_from(["flatten", "mean", "first", "last state"])
 FEW = settings(
     max_examples=6,
-    deadline=None,
     derandomize=True,
     phases=[Phase.explicit, Phase.generate],  # a failing model says enough, and building smaller ones takes minutes
     suppress_health_check=list(HealthCheck),

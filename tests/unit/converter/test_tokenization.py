@@ -64,7 +64,7 @@ def library(kind: str) -> Any:
 
 @pytest.mark.parametrize("kind", SPLIT_BY_THE_LIBRARY)
 @given(text=TEXT)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_same_ids_as_the_library(kind: str, text: str) -> None:
     _compare(kind, text)
 
@@ -72,7 +72,7 @@ def test_the_same_ids_as_the_library(kind: str, text: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", SPLIT_BY_THE_LIBRARY)
 @given(text=TEXT)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_the_same_ids_as_the_library_for_many_texts(kind: str, text: str) -> None:
     _compare(kind, text)
 
@@ -87,7 +87,7 @@ def _compare(kind: str, text: str) -> None:
 
 @pytest.mark.parametrize("kind", SPLIT_BY_THE_LIBRARY)
 @given(data=st.binary(max_size=60))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_same_ids_for_broken_utf8(kind: str, data: bytes) -> None:
     tokenizer = learned(kind)
     assert tokenizer.ids(data) == _of_library(kind, tokenizer.cleaning.clean(data.decode("utf-8", "replace")))
@@ -125,7 +125,7 @@ def _of_library(kind: str, text: str) -> list[int]:
 
 @pytest.mark.parametrize("kind", ["bpe", "wordpiece", "unigram", "characters"])
 @given(text=TEXT)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_same_text_again_as_the_library(kind: str, text: str) -> None:
     tokenizer = learned(kind)
     ids = [index for index in tokenizer.ids(text) if index != tokenizer.unknown_id]
@@ -243,7 +243,7 @@ def foreign(name: str) -> tuple[Tokenizer, Any]:
 
 @pytest.mark.parametrize("name", sorted(FOREIGN))
 @given(text=TEXT)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_what_is_taken_over_gives_the_same_ids(name: str, text: str) -> None:
     tokenizer, made = foreign(name)
     text = Cleaning(None).clean(text)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edgewright_converter.outcome import Outcome
@@ -25,7 +25,6 @@ def test_the_polynomial_schedule_begins_at_nothing_and_ends_at_the_target() -> N
     assert values == pytest.approx([0, 0, 0.8 * (1 - 0.75**3), 0.8 * 0.875, 0.8, 0.8])
 
 
-@settings(deadline=None)
 @given(st.integers(0, 99), st.floats(0.05, 0.95), st.sampled_from(["unstructured", "1x4", "1x16"]), st.booleans())
 def test_the_smallest_go_and_as_many_as_asked(seed: int, sparsity: float, pattern: str, shared: bool) -> None:
     rng = np.random.default_rng(seed)
@@ -67,7 +66,6 @@ def test_two_of_each_four() -> None:
     assert (~half).sum() == 6
 
 
-@settings(deadline=None)
 @given(st.integers(0, 99), st.integers(2, 40), st.booleans())
 def test_clusters_are_means_and_each_weight_takes_the_nearest(seed: int, count: int, sparse: bool) -> None:
     rng = np.random.default_rng(seed)

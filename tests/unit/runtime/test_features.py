@@ -33,7 +33,7 @@ def test_a_tone_is_loudest_in_its_own_band() -> None:
         assert abs(band - expected) <= 1
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.integers(0, 700), max_size=20))
 def test_a_stream_gives_what_the_whole_gives(sizes: list[int]) -> None:
     extractor = Extractor(SMALL)

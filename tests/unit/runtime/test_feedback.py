@@ -70,7 +70,7 @@ def test_the_log_is_bounded_and_the_newest_stays(log: Feedback) -> None:
     assert len(texts) > 25
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.text(max_size=5000), min_size=1, max_size=8))
 def test_any_text_leaves_lines_that_can_be_read(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
     log = Feedback(tmp_path_factory.mktemp("home"), "m")

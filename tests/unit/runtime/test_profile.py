@@ -62,7 +62,7 @@ def test_a_cut_behind_the_end_is_refused() -> None:
             cut(tiny_model(), count)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(place=st.integers(0, 599), value=st.integers(0, 255), length=st.integers(8, 600))
 def test_damage_is_an_input_error_or_harmless(place: int, value: int, length: int) -> None:
     damaged = bytearray(tiny_model()[:length])

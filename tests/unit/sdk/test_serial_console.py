@@ -96,7 +96,7 @@ def test_a_uri_holds_no_password(uri: str) -> None:
     assert "secret" not in str(caught.value)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.binary(max_size=300))
 def test_the_checksum_is_that_of_posix(data: bytes) -> None:
     told = subprocess.run(["cksum"], input=data, capture_output=True, check=True).stdout
@@ -144,7 +144,7 @@ def test_any_argument_but_nul_arrives_and_any_output_comes_back(shell: list[str]
         pytest.skip(f"there is no {shell[0]}")
     with _shell(*shell) as (running, _):
 
-        @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=15, suppress_health_check=list(HealthCheck))
         @given(st.lists(ARGUMENT, max_size=5), st.integers(0, 255))
         @example(["-n", "'", "\\", "!!", "$x", "`id`", "a\n\n", "\x03\x04\x15", "%s\\0", "\udcff\udc80", "中"], 7)
         def exactly(arguments: list[str], code: int) -> None:

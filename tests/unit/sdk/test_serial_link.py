@@ -46,7 +46,7 @@ def test_a_noisy_line_keeps_most_of_its_rate() -> None:
     assert goodput > 0.75
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.binary(max_size=300), max_size=8))
 def test_garbage_is_never_taken_for_anything(pieces: list[bytes]) -> None:
     link = Link(1, True, 11_520, 1.0, 0.0)
@@ -56,7 +56,7 @@ def test_garbage_is_never_taken_for_anything(pieces: list[bytes]) -> None:
     assert link.heard_s == 0.0
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(min_size=1, max_size=400))
 def test_no_byte_of_a_frame_means_anything_to_a_terminal(frame: bytes) -> None:
     inside = _binary(frame)[1:-1]
@@ -78,7 +78,7 @@ def test_an_echo_is_nothing_that_was_heard() -> None:
     assert (link.heard_s, link.stranger) == (0.0, False)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.tuples(st.sampled_from([b"R", b"d"]), st.integers(0, 0xFFFF), st.binary(max_size=200)), max_size=8),
     st.integers(1, 50),

@@ -21,7 +21,7 @@ def _through(shell: list[str], argv: list[str]) -> list[str]:
     return output.decode("utf-8", "surrogateescape").split("\0")[:-1]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.one_of(TEXT, st.sampled_from(HOSTILE)), min_size=1, max_size=20))
 @example(HOSTILE)
 def test_a_posix_shell_takes_any_arguments_apart_as_they_were(argv: list[str]) -> None:

@@ -10,6 +10,7 @@ from .doctor import ERROR, examine
 from .errors import ConversionError
 from .export import Frozen
 from .flatbuffer import Flatbuffer, read, reorder
+from .lowering import layouts
 from .lowering.fileformat import read_model, write_model
 from .lowering.layouts import Layout, lay_out
 from .lowering.markers import Range, mark_ranges
@@ -69,6 +70,12 @@ def lower(
     # The converter puts inputs and outputs in an order of its own.
     ordered = reorder(write_model(model), tuple(spec.name for spec in frozen.inputs), frozen.outputs)
     return Lowered(ordered, skipped, layout.table)
+
+
+def float_layers(frozen: Frozen, quantize: Quantize, target: Target) -> tuple[frozenset[str], frozenset[str]]:
+    """See lowering/layouts.py: of the model as it will be lowered. Raises ConversionError."""
+    ordered = reorder(_convert(frozen, quantize, (), ()), tuple(spec.name for spec in frozen.inputs), frozen.outputs)
+    return layouts.float_layers(read_model(ordered), quantize, target, frozen.layers)
 
 
 def _convert(

@@ -22,7 +22,8 @@ class Settings:
     """weight_bits: 8 or 4; activation_bits: 8, 16, or 0 for none; leave: names or patterns of layers to leave float.
 
     per_tensor: one scale for each dense kernel, and by channel for each convolution, as an Edge TPU's compiler knows
-    them. dense_products: whether the file multiplies large activations in dense layers.
+    them. dense_products: whether the file multiplies large activations in dense layers. floats: layers that compute in
+    floats all the same; ends: those of them whose results become integers.
     """
 
     weight_bits: int = 8
@@ -30,6 +31,8 @@ class Settings:
     leave: tuple[str, ...] = ()
     per_tensor: bool = False
     dense_products: bool = False
+    floats: frozenset[str] = frozenset()
+    ends: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -84,8 +87,10 @@ def attach(model: Any, sample: Any, settings: Settings) -> Attached:
     left = walk.matching([entry.name for entry in named], settings.leave)
     # The converter multiplies a normalization's gain into the dense layers that follow, unless its output has a grid.
     # Off the grid that they were trained on, 8-bit weights lose nothing, 4-bit weights do.
-    normalized = settings.activation_bits or (8 if settings.weight_bits < 8 else 0)
-    places = Places(settings.activation_bits, normalized, settings.dense_products)
+    normalized = 8 if settings.weight_bits < 8 else 0
+    places = Places(
+        settings.activation_bits, normalized, settings.dense_products, floats=settings.floats, ends=settings.ends
+    )
     attached = Attached(model, places, named, [], [], [])
     chosen = [entry for entry in named if entry.name not in left]
     attached.skipped += [Skipped(entry.name, "left float, as the recipe says") for entry in named if entry.name in left]

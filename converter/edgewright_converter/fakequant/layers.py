@@ -146,7 +146,8 @@ def plain(places: Places, layer: Any, name: str) -> Call:
     import keras
 
     normalizes = "Normalization" in type(layer).__name__
-    output = places.point(name, "output", bits=places.normalization_bits if normalizes else None)
+    bits = places.bits_of(name, "output") or (places.normalization_bits if normalizes else 0)
+    output = places.point(name, "output", bits=bits)
 
     def call(*args: Any, **kwargs: Any) -> Any:
         places.entered(name, *keras.tree.flatten(args))

@@ -18,7 +18,7 @@ def normalization(places: Places, layer: Any, name: str) -> Call:
     import keras
 
     centres = isinstance(layer, keras.layers.LayerNormalization)
-    if places.activation_bits != _INTEGERS or getattr(layer, "rms_scaling", False):
+    if places.bits_of(name, "mean") != _INTEGERS or getattr(layer, "rms_scaling", False):
         return plain(places, layer, name)
     roles = ("mean", "centred", "square", "variance", "shifted", "root", "product", "scaled")
     mean, centred, square, variance, shifted, root, product, scaled = (places.point(name, role) for role in roles)

@@ -99,8 +99,9 @@ Tap = Callable[[Point, Any, Any], None]
 class Places:
     """All places of one model, by layer.
 
-    normalization_bits: of what normalizations give; dense_products: whether large products of two activations become
-    dense layers. on: whether numbers are rounded; only: in this layer alone; part:
+    normalization_bits: the least of what normalizations give; dense_products: whether large products of two activations
+    become dense layers. floats: layers that compute in floats all the same; ends: those of them whose results become
+    integers. on: whether numbers are rounded; only: in this layer alone; part:
     "weights" or "activations" alone; snapped: the weights lie on their grids already. tap: called with each point and
     its numbers, before and after rounding, in eager mode. deferred: layers whose output the one that follows rounds.
     exact: points that round nothing.
@@ -109,6 +110,8 @@ class Places:
     activation_bits: int
     normalization_bits: int
     dense_products: bool = False
+    floats: frozenset[str] = frozenset()
+    ends: frozenset[str] = frozenset()
     on: bool = False
     only: str | None = None
     snapped: bool = False
@@ -134,9 +137,14 @@ class Places:
     def point(
         self, layer: str, role: str, fixed: str | None = None, table: Kernel | None = None, bits: int | None = None
     ) -> Point:
-        point = Point(self, layer, role, self.activation_bits if bits is None else bits, fixed, table)
+        point = Point(self, layer, role, self.bits_of(layer, role) if bits is None else bits, fixed, table)
         self.points.setdefault(layer, []).append(point)
         return point
+
+    def bits_of(self, layer: str, role: str) -> int:
+        """Of the numbers there, 0 where they are floats."""
+        inside = layer in self.floats and not (role == "output" and layer in self.ends)
+        return 0 if inside else self.activation_bits
 
     def output_of(self, layer: str) -> Point | None:
         """Where what a layer gives is rounded, None where that is nowhere."""
@@ -166,7 +174,7 @@ class Places:
         import tensorflow as tf
 
         values = tf.cast(vector, "float32")
-        if self.activation_bits != 8 or not self.quantizes(layer, "weights"):
+        if self.bits_of(layer, "constant") != 8 or not self.quantizes(layer, "weights"):
             return values
         low, high = (tf.stop_gradient(end(values)) for end in (tf.reduce_min, tf.reduce_max))
         rounded = tf.quantization.fake_quant_with_min_max_vars(values, tf.minimum(low, 0.0), tf.maximum(high, 1e-6))

@@ -26,7 +26,7 @@ from ..targets import HYBRID_IN_DELEGATE, Target, has_quick_integers, has_slow_p
 from .channels import equalize_channels
 from .dense import give_biases, unfold_products
 from .dynamic import quantize_weights
-from .graph import Array, Graph, Model, Op, copied
+from .graph import Array, Graph, Model, Op, Tensor, copied
 from .integers import quantize_graph, supported
 from .kernels import MOVES, WEIGHTED, kinds
 from .layers import Layers
@@ -46,6 +46,7 @@ _BETWEEN = kinds(
     "TRANSPOSE GATHER REDUCE_MAX HARD_SWISH LOGISTIC RESIZE_NEAREST_NEIGHBOR RESIZE_BILINEAR STRIDED_SLICE "
     "SLICE FULLY_CONNECTED SOFTMAX"
 )
+_ROOTS = _SEEDS | {"FULLY_CONNECTED", "GATHER"}
 _BITS = {"float32": 32, "int8": 8, "int4": 4}
 
 
@@ -71,10 +72,7 @@ def lay_out(
     Raises ConversionError for a choice that fits no layer.
     """
     layers = Layers(names, quantize.layers)
-    for graph in model.graphs:
-        for op in graph.ops:
-            op.choice = layers.choice(op)
-    layers.refuse_unused(model)
+    _choose(model, layers)
     take_ranges(model.main, settled)
     fuse_lstms(model.main)
     rewrite(model.main)  # not the bodies of loops, whose sizes the engine infers anew
@@ -103,6 +101,37 @@ def lay_out(
 
     table = NO_TABLE if settled or not few else make_table(floats, model, layers, few[:SAMPLES], partly)
     return Layout((*skipped, *_left_float(model.main, quantize.mode, layers, target)), table)
+
+
+def float_layers(
+    model: Model, quantize: Quantize, target: Target, names: tuple[str, ...]
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Which layers of a float model compute in floats in this mode, where others are integer, and which of these give
+    what becomes integers. "input 1" is the graph's first input. Changes the model."""
+    layers = Layers(names, quantize.layers)
+    _choose(model, layers)
+    rewrite(model.main)
+    _inherit_choices(model.main)
+    graph = model.main
+    region, makers, users = _Form(quantize, target).region(graph), graph.makers(), graph.users()
+    entrances = {f"input {number}": tensor for number, tensor in enumerate(graph.inputs, 1)}
+    floats = {layers.name(op) for op in graph.ops} - {layers.name(op) for op in region}
+    floats |= {name for name, tensor in entrances.items() if not region.intersection(users[tensor])}
+    ends: set[str] = set()
+    for op in region:
+        for tensor in op.inputs:
+            while tensor in makers and makers[tensor] not in region:
+                ends.add(layers.name(makers[tensor]))
+                tensor = makers[tensor].inputs[0] if makers[tensor].kind in MOVES else None
+            ends |= {name for name, entrance in entrances.items() if tensor is entrance}
+    return frozenset(floats), frozenset(ends & floats)
+
+
+def _choose(model: Model, layers: Layers) -> None:
+    for graph in model.graphs:
+        for op in graph.ops:
+            op.choice = layers.choice(op)
+    layers.refuse_unused(model)
 
 
 def _inherit_choices(graph: Graph) -> None:
@@ -194,7 +223,26 @@ def _around_convolutions(graph: Graph, able: set[Op]) -> set[Op]:
         before = [makers[t] for t in op.inputs if t in makers and t is not None]
         after = [user for output in op.outputs for user in users[output]]
         stack += [near for near in (*before, *after) if near in able and near.kind in _BETWEEN]
-    return region
+    return region - _entrance(graph, region)
+
+
+def _entrance(graph: Graph, region: set[Op]) -> set[Op]:
+    """Arithmetic that comes before the first integers, as the end of a normalization does, and what leads to it: in
+    floats it is quicker and rounds nothing."""
+    made: set[Tensor] = set()  # of integers that were multiplied, or looked up
+    gone: set[Op] = set()
+    for op in graph.ops:
+        if op not in region:
+            continue
+        if op.kind in _ROOTS or any(t in made for t in op.inputs if t is not None):
+            made.update(op.outputs)
+        elif op.kind in ("ADD", "MUL"):
+            gone.add(op)
+    users = graph.users()
+    for op in reversed(graph.ops):
+        if op in region and not made.intersection(op.outputs) and any(u in gone for t in op.outputs for u in users[t]):
+            gone.add(op)
+    return gone
 
 
 def _left_float(graph: Graph, mode: str, layers: Layers, target: Target) -> tuple[Skipped, ...]:

@@ -21,6 +21,7 @@ from .training import TrainingOptions, train
 
 _MEASUREMENTS = 4  # of the ranges, before they stand still
 _BATCHES, _BATCH = 8, 64  # that the ranges are measured on
+_MIXED = ("int8-fast", "int4")  # modes that have integers between convolutions, and floats elsewhere
 _REPORTED = 64  # samples for the table
 
 
@@ -70,7 +71,11 @@ class Qat(TrainingOptions):
         weight_bits, activation_bits = self.bits(context.quantize.mode, between)
         # The Edge TPU's compiler asks for one scale in a dense layer.
         target = context.target
-        settings = Settings(weight_bits, activation_bits, self.leave, target.edgetpu, has_slow_products(target))
+        mixed = activation_bits and context.quantize.mode in _MIXED
+        floats, ends = _float_layers(model, context) if mixed else (frozenset(), frozenset())
+        settings = Settings(
+            weight_bits, activation_bits, self.leave, target.edgetpu, has_slow_products(target), floats, ends
+        )
         teacher, untaught = self._teacher(model, context, batches[0])
         attached = attach(model, batches[0], settings)
         context.undo.callback(attached.detach)
@@ -120,7 +125,16 @@ class Qat(TrainingOptions):
         weights = self.weights or (4 if mode == "int4" else 8)
         if mode in ("int8", "int16x8"):
             return weights, 8 if mode == "int8" else 16
-        return weights, 8 if between and mode in ("int8-fast", "int4") else 0
+        return weights, 8 if between and mode in _MIXED else 0
+
+
+def _float_layers(model: Any, context: Context) -> tuple[frozenset[str], frozenset[str]]:
+    """What will compute in floats, as the lowering decides it, and what of that gives integers."""
+    from ..export import freeze
+    from ..lower import float_layers
+
+    frozen = freeze(model, context.interface, context.quantize.mode, context.target)
+    return float_layers(frozen, context.quantize, context.target)
 
 
 def _some(samples: Samples, context: Context, count: int = _BATCHES, batch: int = _BATCH) -> list[tuple[Any, ...]]:

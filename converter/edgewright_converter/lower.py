@@ -12,7 +12,6 @@ from .export import Frozen
 from .flatbuffer import Flatbuffer, read, reorder
 from .lowering import layouts
 from .lowering.fileformat import read_model, write_model
-from .lowering.layouts import Layout, lay_out
 from .lowering.markers import Range, mark_ranges
 from .lowering.report import NO_TABLE, Table
 from .outcome import Skipped
@@ -55,7 +54,7 @@ def lower(
         return Lowered(reorder(plain, tuple(spec.name for spec in frozen.inputs), frozen.outputs))
     if quantize.mode in _BY_TENSORFLOW:
         model = read_model(_convert(frozen, quantize, calibration, ()))
-        layout = Layout()
+        layout = layouts.Layout()
     else:
         graph = _graph(frozen)
         settled = mark_ranges(graph)
@@ -63,7 +62,7 @@ def lower(
             replace(frozen, graph=graph.SerializeToString(deterministic=True)), quantize, (), settled
         )
         model = read_model(float_model)
-        layout = lay_out(model, quantize, target, frozen.layers, settled, _batches(frozen, calibration))
+        layout = layouts.lay_out(model, quantize, target, frozen.layers, settled, _batches(frozen, calibration))
     named = read(write_model(model, names=True))
     refuse_broken_scales(named)
     skipped = left_float(named, quantize.mode) if quantize.mode in _BY_TENSORFLOW else layout.skipped

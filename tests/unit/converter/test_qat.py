@@ -9,6 +9,7 @@ from unit.converter.test_training_options import data, untrained
 from edgewright_converter.back import finish
 from edgewright_converter.data import from_mapping
 from edgewright_converter.fakequant.grids import sqnr_db
+from edgewright_converter.flatbuffer import read
 from edgewright_converter.front import prepare
 from edgewright_converter.job import Request, Steps
 from edgewright_converter.passes.qat import Qat
@@ -41,18 +42,19 @@ def by_the_engine(flatbuffer: bytes, x: Any) -> Any:
 
 
 def converted(model: Any, samples: Any, qat: Qat, mode: str = "int8") -> tuple[Any, Any, Any]:
-    """The answers of the fake-quantized graph and of the flatbuffer made from it, and the outcomes."""
+    """The answers of the fake-quantized graph and of the flatbuffer made from it, and all that came of it."""
     recipe = Recipe("trained", (qat, Quantize(mode)))
     request = Request(None, from_mapping(samples), recipe, get_target("local"), 1, {}, None, None, False, seed=0)
     steps = Steps(lambda step, share: None, ("qat",))
     prepared = prepare(model, request, steps)
     finished = finish(prepared, request, steps)
     x = samples["x_test"]
-    return by_tensorflow(prepared.frozen, x), by_the_engine(finished.model, x), finished.outcomes
+    return by_tensorflow(prepared.frozen, x), by_the_engine(finished.model, x), finished
 
 
 def test_int8_of_a_transformer_answers_as_it_was_trained_to() -> None:
-    expected, found, (qat, quantize) = converted(untrained(), data(), Qat(epochs=4, learning_rate=0.01, distillation=0))
+    expected, found, finished = converted(untrained(), data(), Qat(epochs=4, learning_rate=0.01, distillation=0))
+    qat, quantize = finished.outcomes
     assert sqnr_db(expected, found) > 45
     assert (expected.argmax(-1) == found.argmax(-1)).mean() >= 0.99
     assert qat.accuracy_after is not None
@@ -101,6 +103,39 @@ def test_pictures_are_answered_as_the_training_rounds_them(mode: str) -> None:
         weight.assign(weight + rng.uniform(0, 0.5, weight.shape))
     pixels, labels = rng.normal(0, 1, (96, 12, 12, 1)).astype(np.float32), rng.integers(0, 10, 96)
     samples = {"x_train": pixels[:64], "y_train": labels[:64], "x_test": pixels[64:], "y_test": labels[64:]}
-    expected, found, (qat, _) = converted(model, samples, Qat(epochs=0), mode)
+    expected, found, finished = converted(model, samples, Qat(epochs=0), mode)
+    qat, _ = finished.outcomes
     assert sqnr_db(expected, found) > 40
     assert {row.weight_bits for row in qat.layers} == {None, 4 if mode == "int4" else 8}
+
+
+@pytest.mark.parametrize("mode", ["int8-fast", "int4"])
+@pytest.mark.parametrize("first", ["Normalization", "LayerNormalization", "Embedding"])
+def test_what_stays_in_floats_is_not_rounded_in_training(mode: str, first: str) -> None:
+    """Integers begin behind a normalization, but at a table: what leads there is floats, in the file as in training."""
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(3)
+    rng = np.random.default_rng(4)
+    if first == "Embedding":
+        entrance, numbers = keras.Input((20,), dtype="int32", name="x"), rng.integers(0, 50, (96, 20)).astype(np.int32)
+        x = layers.Embedding(50, 32, name="first")(entrance) + rng.normal(0, 1, (20, 32)).astype(np.float32)
+    else:
+        entrance, numbers = keras.Input((20, 32), name="x"), rng.normal(0, 9, (96, 20, 32)).astype(np.float32)
+        norm = layers.LayerNormalization(name="first")
+        x = norm(layers.Dense(32, name="before")(entrance)) if first == "LayerNormalization" else entrance
+        if first == "Normalization":
+            x = layers.Normalization(mean=rng.normal(0, 9, 32), variance=rng.uniform(1, 9, 32), name="first")(x)
+    x = layers.Conv1D(48, 3, activation="relu", name="convolution")(x)
+    model = keras.Model(entrance, layers.Dense(10, name="last")(layers.GlobalAveragePooling1D()(x)))
+    labels = rng.integers(0, 10, 96)
+    samples = {"x_train": numbers[:64], "y_train": labels[:64], "x_test": numbers[64:], "y_test": labels[64:]}
+    expected, found, finished = converted(model, samples, Qat(epochs=0), mode)
+    qat, _ = finished.outcomes
+    assert sqnr_db(expected, found) > 40
+    operators = [operator.name for operator in read(finished.model).operators]
+    assert operators.count("QUANTIZE") == (first != "Embedding" or mode == "int4")
+    bits = {row.name: row.activation_bits for row in qat.layers}
+    end = "add" if first == "Embedding" else "first"
+    assert (bits.get("before"), bits.get("input 1"), bits[end], bits["last"]) == (None, None, 8, 8)

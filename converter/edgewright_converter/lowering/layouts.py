@@ -37,6 +37,7 @@ from .recurrent import fuse_lstms
 from .report import NO_TABLE, SAMPLES, Table, make_table
 from .rewrite import rewrite
 from .softmax import write_out_softmax
+from .tables import tabulate_roots
 from .versions import set_versions
 
 _SEEDS = frozenset(("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"))
@@ -202,6 +203,7 @@ class _Form:
             )
             if has_slow_products(self.target):
                 unfold_products(model.main)
+                tabulate_roots(model.main)  # on the same machines, where it was measured
             if self.target.engine == "tflite":
                 give_biases(model.main)
         for graph in model.graphs:

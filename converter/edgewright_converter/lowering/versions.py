@@ -37,7 +37,7 @@ def _version(op: Op) -> int:
     return _INT8.get(op.kind, 2) if "int8" in (first, output) else 1
 
 
-_INT8 = {"REVERSE_V2": 3, "TILE": 3} | dict.fromkeys(
+_INT8 = {"CAST": 3, "REVERSE_V2": 3, "TILE": 3} | dict.fromkeys(
     kinds(
         "RESHAPE EXPAND_DIMS SQUEEZE SELECT SELECT_V2 HARD_SWISH LEAKY_RELU PRELU ELU GATHER_ND RELU_N1_TO_1 "
         "UNIDIRECTIONAL_SEQUENCE_LSTM"

@@ -56,10 +56,10 @@ def weights(flatbuffer: Flatbuffer, operator: str) -> list[str]:
 
 
 def tables(flatbuffer: Flatbuffer) -> list[str]:
-    """The dtypes of what is gathered from, but for scales."""
+    """The dtypes of what is gathered from, but for scales and roots."""
     graph = flatbuffer.subgraphs[0]
     gathered = [graph.tensors[node.inputs[0]] for node in graph.nodes if node.operator == "GATHER"]
-    return [table.dtype for table in gathered if table.shape[1:] != (1,)]
+    return [table.dtype for table in gathered if len(table.shape) > 1 and table.shape[1] > 1]
 
 
 def test_int8_of_a_transformer_has_no_float_operator_and_no_select(transformer: Any) -> None:

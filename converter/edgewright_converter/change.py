@@ -108,12 +108,10 @@ def _context(model: Any, data: Dataset, request: Request, steps: Steps, undo: Ex
     interface = interface_of(model, request.batch, request.shapes, data)
     frozen = freeze(model, interface, "float32", request.target)
     inputs = frozen.inputs
+    train = _samples(data.x_train, data.y_train, inputs, frozen.classes, "train")
     context = Context(
         interface=replace(interface, inputs=inputs),
-        train=replace(
-            _samples(data.x_train, data.y_train, inputs, frozen.classes, "train"),
-            heads=fit_heads(data.heads, len(next(iter(data.x_train.values()), ())), frozen.outputs, frozen.widths),
-        ),
+        train=replace(train, heads=fit_heads(data.heads, len(train), frozen.outputs, frozen.widths)),
         test=_samples(data.x_test, data.y_test, inputs, frozen.classes, "test"),
         unlabelled=fit_inputs(data.x_unlabelled, inputs, "x_unlabelled"),
         pipeline=data.pipeline,

@@ -89,12 +89,14 @@ def from_mapping(source: Any, tokenizer: Tokenizer | None = None, labels: list[s
                 + (
                     f"did you mean {near[0]!r}?"
                     if near
-                    else "expected x_train, y_train, x_test, y_test, x_unlabelled, or x_train.<input>."
+                    else "expected x_train, y_train, x_test, y_test, x_unlabelled, x_train.<input>, y_train.<output>."
                 )
             )
         if part == "y_train" and (name or isinstance(value, Mapping)):
             of_each = value if isinstance(value, Mapping) else {name: value}
             parts["heads"].update({str(head): _labels(y, None, f"{part}.{head}") for head, y in of_each.items()})
+        elif part == "y_test" and (name or isinstance(value, Mapping)):
+            raise InputError(f"{key} is of one of several outputs, which are trained on, not scored: leave it out.")
         elif part.startswith("y"):
             parts[part] = _labels(value, labels, key)
         elif isinstance(value, Mapping):

@@ -70,6 +70,11 @@ def _bytes(variables: list[Any]) -> int:
     return sum(t.shape.num_elements() * t.dtype.size for t in map(tf.convert_to_tensor, variables))
 
 
+def plain_name(name: str) -> str:
+    """Of an input or output, as the signature has it: letters, digits and underscores of ASCII."""
+    return re.sub(r"\W", "_", name, flags=re.ASCII)
+
+
 def _named(structure: Any, fallback: list[str]) -> list[tuple[str, Any]]:
     """(name, leaf) for each leaf: its key where it lies in a dict, else the fallback; made unique and plain."""
     import keras
@@ -78,7 +83,7 @@ def _named(structure: Any, fallback: list[str]) -> list[tuple[str, Any]]:
     taken: set[str] = set()
     for (path, leaf), name in zip(keras.tree.flatten_with_path(structure), fallback, strict=True):
         keys = [key for key in path if isinstance(key, str)]
-        plain = re.sub(r"\W", "_", "_".join(keys) or name, flags=re.ASCII)
+        plain = plain_name("_".join(keys) or name)
         unique = next(n for n in (plain, *(f"{plain}_{i}" for i in range(1, 10000))) if n not in taken)
         taken.add(unique)
         named.append((unique, leaf))

@@ -1,7 +1,7 @@
 """The root of an int8 normalization as a table: of its 256 possible numbers, each has one answer.
 
 RSQRT's integer kernel iterates for each number, 80 ns on x86-64, so that the four roots of a small Transformer are a
-fifteenth of its time; a table is looked up in a third of that. The sum with epsilon before it goes into the table, too.
+fifteenth of its time, which tables give back. The sum with epsilon before the root goes into its table, too.
 """
 
 import numpy as np

@@ -3,7 +3,6 @@
 A model with several outputs has a loss for each, in a list, and labels for each, in a tuple, in the outputs' order.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from ..data import Array
 from ..errors import ModelError
+from ..interface import plain_name
 from .base import Context, are_probabilities
 
 _NO_LABELS = "The data has no y_train, and training needs labels: give some."
@@ -43,7 +43,7 @@ def in_order(values: Any, outputs: tuple[str, ...]) -> list[Any]:
     """What there is for each output, given by their names, as Keras has them, or in their order; None where nothing."""
     if not isinstance(values, Mapping):
         return list(values)
-    plain = {re.sub(r"\W", "_", name, flags=re.ASCII): value for name, value in values.items()}
+    plain = {plain_name(name): value for name, value in values.items()}
     return [plain.get(name) for name in outputs]
 
 

@@ -61,9 +61,11 @@ def teacher_of(model: Any, context: Context, few: Any, share: float) -> Teacher:
     frozen = convert_variables_to_constants_v2(traced, lower_control_flow=False)
     answers = [tf.cast(output, "float32").numpy() for output in keras.tree.flatten(model(few, training=False))]
     labels = context.train
-    classes = labels.classes is not None
-    numbers = labels.y is not None and not classes and len(answers) == 1
-    distances = tuple(distance_of(output, classes, numbers) for output in answers)
+    told = labels.heads or ([(labels.y, labels.classes)] if len(answers) == 1 else [(None, None)] * len(answers))
+    distances = tuple(
+        distance_of(output, classes is not None, y is not None and classes is None)
+        for output, (y, classes) in zip(answers, told, strict=True)
+    )
     return Teacher(lambda x: frozen(*keras.tree.flatten(x)), distances, share)
 
 

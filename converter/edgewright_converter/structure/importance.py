@@ -16,7 +16,7 @@ import numpy as np
 
 from ..data import Array
 from ..passes.base import Context
-from ..passes.losses import labels_for, loss_of
+from ..passes.losses import labels_for, loss_of, loss_weights_of
 from .channels import Axes, Channels
 from .tracing import Trace
 
@@ -59,6 +59,7 @@ def _taylor(scores: Array, model: Any, trace: Trace, context: Context) -> None:
     own = loss_of(model, context)
     labels = keras.tree.flatten(labels_for(own, context))
     losses = [keras.losses.get(loss) for loss in keras.tree.flatten(own)]
+    counts = loss_weights_of(model, context) or [1.0] * len(losses)
     labelled = [(v, axes) for v, axes in trace.weights.values() if v.trainable]
     strategy = model.distribute_strategy or tf.distribute.get_strategy()
     # Of a variable that is mirrored, the tape sees the first copy alone.
@@ -69,7 +70,8 @@ def _taylor(scores: Array, model: Any, trace: Trace, context: Context) -> None:
     def gradients(x: Any, y: Any) -> Any:
         with tf.GradientTape() as tape:
             answers = keras.tree.flatten(model(context.interface.pack(list(x)), training=False))
-            value = tf.add_n([_mean(loss, *pair) for loss, *pair in zip(losses, y, answers, strict=True) if loss])
+            parts = zip(losses, counts, y, answers, strict=True)
+            value = tf.add_n([count * _mean(loss, *pair) for loss, count, *pair in parts if loss])
         found = tape.gradient(value, watched)
         pairs = zip(found, labelled, strict=True)
         return [tf.zeros(v.shape) if g is None else tf.convert_to_tensor(g) for g, (v, _) in pairs]

@@ -33,6 +33,8 @@ def test_labels_of_each_output_are_told_apart_and_checked() -> None:
     assert kind is KIND
     np.testing.assert_array_equal(classes, KIND)
     assert fit_heads({}, 256, ("value", "kind"), (1, 3)) == ()
+    with pytest.raises(InputError, match=r"y_test\.kind is of one of several outputs"):
+        load_data({"x_train": X, "y_test.kind": KIND}, None, None)
     with pytest.raises(InputError, match=r"has y_train\.kind, y_train\.value, but the model's outputs are kind, other"):
         fit_heads(data.heads, 256, ("kind", "other"), (3, 1))
     with pytest.raises(InputError, match=r"y_train\.value has 256 labels for 255 samples"):
@@ -71,6 +73,18 @@ def changed(model: Any, samples: Any, step: Any) -> Any:
     request = Request(None, data, recipe, get_target("local"), 1, {}, None, None, False, seed=0)
     undo = ExitStack()  # is not called: the weights stay
     return change(model, data, request, Steps(lambda step, share: None, (step.use,)), undo).model
+
+
+@pytest.mark.slow
+def test_a_loss_that_weighs_nothing_keeps_no_units() -> None:
+    model = build(BY_NAME, {"kind": 0.0, "value": 1.0})
+    for name, unused in (("kind", slice(0, 8)), ("value", slice(8, 16))):
+        kernel, bias = model.get_layer(name).get_weights()
+        kernel[unused] = 0
+        model.get_layer(name).set_weights([kernel, bias])
+    smaller = changed(model, {"x_train": X, **LABELS}, PruneStructured(importance="taylor", multiple=4, epochs=0))
+    assert not smaller.get_layer("kind").get_weights()[0].any()
+    assert (smaller.get_layer("value").get_weights()[0] != 0).all()
 
 
 def trained(model: Any, samples: Any, step: Any) -> tuple[float, float]:

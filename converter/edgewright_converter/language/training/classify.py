@@ -13,6 +13,7 @@ from edgewright_runtime.text import Tokenizer
 from ...data import Array
 from ..data import Corpus, Splits
 from ..metrics import classification
+from ..zoo.encoders import plain
 from .course import Course, Lesson, judging
 from .noise import token_dropper
 from .settings import Settings
@@ -164,7 +165,7 @@ def _arrays(splits: Splits, tokenizer: Tokenizer, heads: Mapping[str, tuple[str,
             if len(heads) == 1:
                 found[f"y_{name}"] = y[owner].astype(np.int32)
             elif name == "train":
-                found[f"y_train.{head}"] = y[owner].astype(np.int32)
+                found[f"y_train.{plain(head)}"] = y[owner].astype(np.int32)
     return found
 
 

@@ -10,12 +10,12 @@ sees only those before it; activation of the heads, None for logits; dtype and e
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from edgewright_runtime.errors import InputError
 
+from ...interface import plain_name
 from . import counts
 from .counts import CODE_ROWS, HEAD_SIZE, filters
 from .entry import Entry
@@ -68,7 +68,7 @@ def _encoder(name: str, body: Callable[..., Any]) -> Callable[..., keras.Model]:
 
 def plain(name: str) -> str:
     """A head's name as Keras and a flatbuffer take it: letters, digits and underscores."""
-    return re.sub(r"\W", "_", name, flags=re.ASCII).strip("_") or "label"
+    return plain_name(name).strip("_") or "label"
 
 
 def _bag(tokens: Any, x: Any, *, width: int, depth: int, dropout: float, each: bool, causal: bool, pooling: str) -> Any:
